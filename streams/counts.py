@@ -1,0 +1,89 @@
+"""Counts and money as one flat mapping, so that panes and windows can be added.
+
+A *measure* is a name such as ``clicks``, or a name with a part after a colon:
+``spend:EUR`` (micros of the currency), ``interactions:like``. All are whole
+numbers that only grow, so sums are exact and a difference is what came since.
+"""
+
+from collections.abc import Mapping
+
+
+__all__ = ["Counts", "add", "difference", "of_event", "split", "window_fields"]
+
+Counts = dict[str, int]
+
+_PLAIN = ("impressions", "clicks", "pageviews", "orders", "refunds")
+_MONEY = {"spend": "spend_micros", "revenue": "revenue_micros", "refund": "refund_micros"}
+_OF_TYPE = {
+    "impression": "impressions",
+    "click": "clicks",
+    "pageview": "pageviews",
+    "order": "orders",
+    "refund": "refunds",
+}
+
+
+def add(total: Counts, more: Mapping[str, int]) -> None:
+    """Add ``more`` to ``total`` in place.
+
+    >>> total = {"clicks": 1}
+    >>> add(total, {"clicks": 2, "spend:EUR": 5})
+    >>> total
+    {'clicks': 3, 'spend:EUR': 5}
+    """
+    for measure, value in more.items():
+        total[measure] = total.get(measure, 0) + value
+
+
+def difference(new: Mapping[str, int], old: Mapping[str, int]) -> Counts:
+    """Return what ``new`` has more than ``old``; both are readings of the same growing counts.
+
+    >>> difference({"clicks": 3, "spend:EUR": 5}, {"clicks": 3})
+    {'spend:EUR': 5}
+    """
+    return {m: v - old.get(m, 0) for m, v in new.items() if v != old.get(m, 0)}
+
+
+def split(measure: str) -> tuple[str, str]:
+    """Return name and part of a measure.
+
+    >>> split("spend:EUR"), split("clicks")
+    (('spend', 'EUR'), ('clicks', ''))
+    """
+    name, _, part = measure.partition(":")
+    return name, part
+
+
+def of_event(topic: str, kind: str, money_micros: int | None, currency: str | None) -> Counts:
+    """Return what one event of ``topic`` and type ``kind`` counts.
+
+    >>> of_event("clicks", "click", 250_000, "EUR")
+    {'clicks': 1, 'spend:EUR': 250000}
+    >>> of_event("orders", "refund", 990_000, "USD")
+    {'refunds': 1, 'refund:USD': 990000}
+    >>> of_event("social", "like", None, None)
+    {'interactions:like': 1}
+    """
+    if topic == "social":
+        return {f"interactions:{kind}": 1}
+    counts = {_OF_TYPE[kind]: 1}
+    if money_micros:
+        name = "spend" if topic == "clicks" else "refund" if kind == "refund" else "revenue"
+        counts[f"{name}:{currency}"] = money_micros
+    return counts
+
+
+def window_fields(counts: Mapping[str, int]) -> dict[str, int | dict[str, int]]:
+    """Return the fields of a :class:`~schemas.windows.CampaignWindow` that hold counts."""
+    fields: dict[str, int | dict[str, int]] = dict.fromkeys(_PLAIN, 0)
+    money: dict[str, dict[str, int]] = {field: {} for field in _MONEY.values()}
+    interactions: dict[str, int] = {}
+    for measure, value in counts.items():
+        name, part = split(measure)
+        if name in _MONEY:
+            money[_MONEY[name]][part] = value
+        elif name == "interactions":
+            interactions[part] = value
+        else:
+            fields[name] = value
+    return {**fields, **money, "interactions": interactions}
