@@ -8,7 +8,7 @@ numbers that only grow, so sums are exact and a difference is what came since.
 from collections.abc import Mapping
 
 
-__all__ = ["Counts", "add", "difference", "of_event", "split", "window_fields"]
+__all__ = ["Counts", "add", "difference", "measure_of", "money_of", "split", "window_fields"]
 
 Counts = dict[str, int]
 
@@ -54,23 +54,23 @@ def split(measure: str) -> tuple[str, str]:
     return name, part
 
 
-def of_event(topic: str, kind: str, money_micros: int | None, currency: str | None) -> Counts:
-    """Return what one event of ``topic`` and type ``kind`` counts.
+def measure_of(topic: str, kind: str) -> str:
+    """Return the measure that counts events of a type.
 
-    >>> of_event("clicks", "click", 250_000, "EUR")
-    {'clicks': 1, 'spend:EUR': 250000}
-    >>> of_event("orders", "refund", 990_000, "USD")
-    {'refunds': 1, 'refund:USD': 990000}
-    >>> of_event("social", "like", None, None)
-    {'interactions:like': 1}
+    >>> measure_of("clicks", "click"), measure_of("social", "like")
+    ('clicks', 'interactions:like')
     """
-    if topic == "social":
-        return {f"interactions:{kind}": 1}
-    counts = {_OF_TYPE[kind]: 1}
-    if money_micros:
-        name = "spend" if topic == "clicks" else "refund" if kind == "refund" else "revenue"
-        counts[f"{name}:{currency}"] = money_micros
-    return counts
+    return f"interactions:{kind}" if topic == "social" else _OF_TYPE[kind]
+
+
+def money_of(topic: str, kind: str, currency: str) -> str:
+    """Return the measure that adds up the money of events of a type.
+
+    >>> money_of("clicks", "click", "EUR"), money_of("orders", "refund", "USD")
+    ('spend:EUR', 'refund:USD')
+    """
+    name = "spend" if topic == "clicks" else "refund" if kind == "refund" else "revenue"
+    return f"{name}:{currency}"
 
 
 def window_fields(counts: Mapping[str, int]) -> dict[str, int | dict[str, int]]:

@@ -13,7 +13,9 @@ import struct
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
-__all__ = ["HOUR_MS", "SeenIds", "Verdict", "event_key", "pack_ids", "unpack_ids"]
+import msgspec
+
+__all__ = ["HOUR_MS", "SeenIds", "SliceIds", "event_key", "fields_digest", "pack_ids", "unpack_ids"]
 
 HOUR_MS = 3_600_000
 _ROW = struct.Struct("<16sQ8s")
@@ -22,12 +24,7 @@ SeenId = tuple[bytes, int, bytes]
 """Key (16 bytes), offset of the first occurrence, digest of its known fields (8 bytes)."""
 
 
-class Verdict:
-    """What the memory says of an event."""
-
-    NEW = "new"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
+_fields = msgspec.msgpack.Encoder().encode
 
 
 def event_key(user_id: str, event_id: str) -> bytes:
@@ -36,6 +33,11 @@ def event_key(user_id: str, event_id: str) -> bytes:
     128 bits: at 20 million remembered ids a chance collision has probability 1e-24.
     """
     return blake2b(f"{user_id}\x00{event_id}".encode(), digest_size=16).digest()
+
+
+def fields_digest(event: msgspec.Struct) -> bytes:
+    """Return 8 bytes that tell whether the known fields of two events are the same."""
+    return blake2b(_fields(event), digest_size=8).digest()
 
 
 def pack_ids(rows: Iterable[SeenId]) -> bytes:
@@ -58,15 +60,26 @@ class SeenIds:
 
     def __init__(self, *, horizon_ms: int) -> None:
         self._horizon_ms = horizon_ms
-        self._seen: dict[bytes, tuple[int, bytes]] = {}
+        self._seen: dict[bytes, tuple[int, bytes, int]] = {}
         self._chunks: dict[int, dict[int, list[bytes]]] = {}
 
     def __len__(self) -> int:
         return len(self._seen)
 
-    def get(self, key: bytes) -> tuple[int, bytes] | None:
-        """Return offset and digest of the first occurrence, if it is remembered."""
-        return self._seen.get(key)
+    def get(self, key: bytes, watermark: int | None) -> tuple[int, bytes] | None:
+        """Return offset and digest of the first occurrence, if the horizon has not passed it.
+
+        The answer depends on the watermark alone, not on when chunks are dropped: so it does not
+        depend on how the records were cut into slices.
+        """
+        seen = self._seen.get(key)
+        if seen is None or seen[2] < self.oldest(watermark):
+            return None
+        return seen[:2]
+
+    def oldest(self, watermark: int | None) -> int:
+        """Return the oldest generation that is still remembered."""
+        return -1 if watermark is None else (watermark - self._horizon_ms) // HOUR_MS
 
     @staticmethod
     def generation(time_ms: int, watermark: int | None) -> int:
@@ -78,27 +91,27 @@ class SeenIds:
         keys = []
         seen = self._seen
         for key, offset, digest in unpack_ids(blob):
-            seen[key] = (offset, digest)
+            seen[key] = (offset, digest, generation)
             keys.append(key)
         self._chunks.setdefault(generation, {})[chunk] = keys
 
     def drop(self, generation: int, chunk: int) -> None:
         """Forget a chunk."""
         chunks = self._chunks.get(generation, {})
+        seen = self._seen
         for key in chunks.pop(chunk, ()):
-            self._seen.pop(key, None)
+            if key in seen and seen[key][2] == generation:  # else it came again, and is newer
+                del seen[key]
         if not chunks:
             self._chunks.pop(generation, None)
 
     def expired(self, watermark: int | None) -> list[tuple[int, int]]:
         """Return ``(generation, chunk)`` of everything that the horizon has passed."""
-        if watermark is None:
-            return []
-        newest = (watermark - self._horizon_ms) // HOUR_MS
+        oldest = self.oldest(watermark)
         return [
             (generation, chunk)
             for generation, chunks in self._chunks.items()
-            if generation < newest
+            if generation < oldest
             for chunk in chunks
         ]
 
@@ -106,9 +119,40 @@ class SeenIds:
         """Yield every chunk: generation, chunk number, packed ids."""
         for generation, chunks in self._chunks.items():
             for chunk, keys in chunks.items():
-                yield generation, chunk, pack_ids((key, *self._seen[key]) for key in keys)
+                kept = ((key, self._seen[key]) for key in keys if key in self._seen)
+                rows = ((key, seen[0], seen[1]) for key, seen in kept if seen[2] == generation)
+                yield generation, chunk, pack_ids(rows)
 
     def clear(self) -> None:
         """Forget everything."""
         self._seen.clear()
         self._chunks.clear()
+
+
+class SliceIds:
+    """The ids of a slice at work, over what is remembered; nothing is changed yet."""
+
+    def __init__(self, seen: SeenIds) -> None:
+        self._seen = seen
+        self._fresh: dict[bytes, tuple[int, bytes, int]] = {}
+
+    def get(self, key: bytes, watermark: int | None) -> tuple[int, bytes] | None:
+        """Return offset and digest of the first occurrence, in the slice or before it."""
+        fresh = self._fresh.get(key)
+        if fresh is None:
+            return self._seen.get(key, watermark)
+        if fresh[2] < self._seen.oldest(watermark):
+            return None
+        return fresh[:2]
+
+    def add(self, key: bytes, offset: int, digest: bytes, generation: int) -> None:
+        """Remember a first occurrence."""
+        self._fresh[key] = (offset, digest, generation)
+
+    def chunks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield generation and packed ids, one chunk per generation."""
+        by_generation: dict[int, list[SeenId]] = {}
+        for key, (offset, digest, generation) in self._fresh.items():
+            by_generation.setdefault(generation, []).append((key, offset, digest))
+        for generation, rows in by_generation.items():
+            yield generation, pack_ids(rows)

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from streams.counts import Counts, add
+from streams.counts import Counts
 
 __all__ = ["PANE_MS", "Closed", "Pane", "PaneBatch", "PaneTable", "Row", "SourceMark", "pane_start"]
 
@@ -87,17 +87,15 @@ class PaneTable:
         self.rows: dict[Pane, Row] = {}
         self.unpublished: set[Pane] = set()
 
-    def fold(self, changed: dict[Pane, Row], pane: Pane, offset: int, counts: Counts) -> None:
-        """Add one event to ``changed``, the rows of a slice that is not yet durable."""
-        row = changed.get(pane)
-        if row is None:
-            kept = self.rows.get(pane)
-            if kept is None:
-                changed[pane] = Row(offset, offset, counts)
-                return
-            row = changed[pane] = Row(kept.incarnation, offset, dict(kept.counts))
-        row.offset = offset
-        add(row.counts, counts)
+    def open(self, changed: dict[Pane, Row], pane: Pane, offset: int) -> Row:
+        """Put the row of ``pane`` into ``changed``, the rows of a slice not yet durable; return it."""
+        kept = self.rows.get(pane)
+        if kept is None:
+            row = Row(offset, offset, {})
+        else:
+            row = Row(kept.incarnation, offset, dict(kept.counts))
+        changed[pane] = row
+        return row
 
     def droppable(self, topic: str, until_ms: int) -> list[Pane]:
         """Return the published rows of ``topic`` whose pane ends by ``until_ms``."""

@@ -13,7 +13,7 @@ owner that lost its partition may lie right behind the new owner's fence with a
 fitting "before"; only its epoch tells that it must not count.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -21,6 +21,8 @@ __all__ = [
     "PART_BYTES",
     "Change",
     "Fence",
+    "ForeignRecord",
+    "LogGap",
     "LogReplay",
     "Part",
     "Progress",
@@ -33,14 +35,23 @@ Change = tuple[bytes, bytes | None]
 """One change of a state: key and new value, ``None`` to delete the key."""
 
 PART_BYTES = 256 * 1024
-"""A part is closed past this size, bytes: two of them fit a broker's default 1 MB request."""
+"""Most bytes of changes in one part: a change of any size is cut, and three parts fit a broker's
+default 1 MB request."""
+
+
+class ForeignRecord(ValueError):
+    """Something that is no state record lies in the log."""
+
+
+class LogGap(Exception):
+    """The next record is not the one that follows: the log was truncated while we read it."""
 
 
 class Progress(msgspec.Struct, array_like=True):
     """How far a state has come: what a marker, a snapshot and the local disk remember."""
 
     log_id: str = ""
-    """Random identity of the state log, fixed by its first fence."""
+    """Random identity of the state log: the nonce of the fence at offset 0."""
     epoch: int = -1
     """Log offset of the fence that is in force."""
     seq: int = 0
@@ -49,13 +60,25 @@ class Progress(msgspec.Struct, array_like=True):
     """Next offset to read of each source topic."""
     position: int = 0
     """Next log offset to read; everything before it is in the state."""
+    log_bytes: int = 0
+    """Bytes of log records since the last snapshot."""
+    snapshot_bytes: int = 0
+    """Bytes of the last snapshot."""
 
 
 class Fence(msgspec.Struct, array_like=True, tag="F"):
     """An owner's claim. Its own log offset is the epoch of what it writes afterwards."""
 
     log_id: str
+    """The log that the owner's local copy is of, "" when it has none."""
     owner: str
+    nonce: str = ""
+    """Random: in the first record of a log it becomes the log's identity. ``log_id`` would not do:
+    a stale owner may be the first to write into a log that was made anew."""
+
+    def names(self, offset: int) -> str:
+        """Return the identity of the log in which this fence lies at ``offset``."""
+        return self.log_id if offset else self.nonce
 
 
 class Part(msgspec.Struct, array_like=True, tag="G"):
@@ -69,11 +92,17 @@ class Part(msgspec.Struct, array_like=True, tag="G"):
     snapshot: bool
     before: dict[str, int]
     after: dict[str, int]
-    changes: list[Change]
+    data: bytes
+    """A piece of the encoded list of changes."""
+
+    def names(self, _offset: int) -> str:
+        """Return the identity of the log in which this part lies."""
+        return self.log_id
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Fence | Part).decode
+_decode_changes = msgspec.msgpack.Decoder(list[Change]).decode
 
 
 def encode_fence(fence: Fence) -> bytes:
@@ -81,22 +110,12 @@ def encode_fence(fence: Fence) -> bytes:
     return _encode(fence)
 
 
-def decode_record(value: bytes) -> Fence | Part:
-    """Return what a state-log record holds; raises ``msgspec.MsgspecError`` on foreign bytes."""
-    return _decode(value)
-
-
-def _chunks(changes: Iterable[Change]) -> Iterator[list[Change]]:
-    chunk: list[Change] = []
-    size = 0
-    for change in changes:
-        chunk.append(change)
-        size += len(change[0]) + len(change[1] or b"") + 8
-        if size >= PART_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+def decode_record(value: bytes | None) -> Fence | Part:
+    """Return what a state-log record holds; raises :class:`ForeignRecord` on anything else."""
+    try:
+        return _decode(value or b"")
+    except msgspec.MsgspecError as error:
+        raise ForeignRecord(str(error)) from error
 
 
 def encode_group(
@@ -118,22 +137,23 @@ def encode_group(
     >>> len(parts), decode_record(parts[0]).after
     (1, {'clicks': 3})
     """
-    chunks = list(_chunks(changes)) or [[]]
+    data = memoryview(_encode(changes if isinstance(changes, list) else list(changes)))
+    count = -(-len(data) // PART_BYTES)
     return [
         _encode(
             Part(
                 epoch=progress.epoch,
                 seq=progress.seq + 1,
                 index=index,
-                count=len(chunks),
+                count=count,
                 log_id=progress.log_id,
                 snapshot=snapshot,
                 before=progress.offsets,
                 after=after,
-                changes=chunk,
+                data=data[index * PART_BYTES : (index + 1) * PART_BYTES],  # type: ignore[arg-type]
             )
         )
-        for index, chunk in enumerate(chunks)
+        for index in range(count)
     ]
 
 
@@ -152,63 +172,112 @@ class LogReplay:
         """Start after ``progress``; ``apply(changes, replace)`` is called for each whole group."""
         self.progress = progress
         self.ignored = 0
+        """Parts and groups that did not count, as is normal after a crash."""
+        self.unfitting = 0
+        """Groups that only another history explains: what we started from is not of this log."""
+        self.began = progress.seq
+        """Groups that were in the state already."""
         self._apply = apply
-        self._half: list[Part] = []
+        self.rewind()
 
-    def feed(self, offset: int, value: bytes) -> None:
-        """Take the record at ``offset``."""
-        record = _decode(value)
+    def rewind(self) -> None:
+        """Expect the record at ``progress.position`` next: reading starts again there."""
+        self._half: list[Part] = []
+        self._half_bytes = 0
+        self._next = self.progress.position
+
+    def feed(self, offset: int, value: bytes | None) -> None:
+        """Take the record at ``offset``.
+
+        Raises:
+            LogGap: it is not the next one.
+            ForeignRecord: it is no state record.
+        """
+        if offset != self._next:
+            raise LogGap(f"offset {offset} follows {self._next - 1}")
+        record = decode_record(value)
+        progress = self.progress
+        size = len(value or b"")
         if isinstance(record, Fence):
             self._half = []
-            progress = self.progress
-            progress.log_id = progress.log_id or record.log_id
+            progress.log_id = progress.log_id or record.names(offset)
             progress.epoch = offset
-            progress.position = offset + 1
-            return
-        self._take(offset, record)
+            progress.log_bytes += size
+        else:
+            self._take(record, size)
+        self._next = offset + 1
         if not self._half:
-            self.progress.position = offset + 1
+            progress.position = offset + 1
 
-    def passed(self, parts: int) -> None:
-        """Step over a group of our own that the state already holds (a snapshot of itself)."""
-        self.progress.seq += 1
-        self.progress.position += parts
+    def written(
+        self, changes: Sequence[Change] | None, after: dict[str, int], parts: Sequence[bytes]
+    ) -> None:
+        """Take a group of our own that lies in the log where we expected it.
 
-    def _take(self, offset: int, part: Part) -> None:
-        half = self._half
+        ``changes`` is ``None`` for a snapshot, which the state already equals.
+        """
+        progress = self.progress
+        size = sum(map(len, parts))
+        progress.seq += 1
+        progress.offsets = after
+        progress.position = self._next = progress.position + len(parts)
+        if changes is None:
+            progress.log_bytes, progress.snapshot_bytes = 0, size
+        else:
+            progress.log_bytes += size
+        self._apply(changes or (), False)
+
+    def _take(self, part: Part, size: int) -> None:
+        self.progress.log_bytes += size
         if part.index == 0:
-            half = self._half = []
+            self._half, self._half_bytes = [], 0
+        half = self._half
+        if half and _same_group(half[0], part) and part.index < len(half):
+            self.ignored += 1  # the producer sent a batch again whose acknowledgement was lost
+            return
         if len(half) != part.index or (half and not _same_group(half[0], part)):
-            self._half = []  # a repeated or foreign part: what it belongs to is not whole
+            self._half = []  # what this part belongs to is not whole
             self.ignored += 1
             return
         half.append(part)
+        self._half_bytes += size
         if len(half) == part.count:
             self._half = []
-            self._finish(offset, half)
+            self._finish(half)
 
-    def _finish(self, offset: int, parts: list[Part]) -> None:
+    def _finish(self, parts: list[Part]) -> None:
         marker = parts[-1]
         progress = self.progress
         if not self._counts(marker):
             self.ignored += 1
             return
+        try:
+            changes = _decode_changes(b"".join([part.data for part in parts]))
+        except msgspec.MsgspecError as error:
+            raise ForeignRecord(str(error)) from error
         progress.seq = marker.seq
         progress.offsets = dict(marker.after)
-        progress.position = offset + 1
+        progress.position = self._next + 1
         if marker.snapshot:
             progress.log_id, progress.epoch = marker.log_id, marker.epoch
-        self._apply([change for part in parts for change in part.changes], marker.snapshot)
+            progress.log_bytes, progress.snapshot_bytes = 0, self._half_bytes
+        self._apply(changes, marker.snapshot)
 
     def _counts(self, marker: Part) -> bool:
         progress = self.progress
         if progress.epoch < 0:  # a truncated log begins with a snapshot, its fence is gone
             return marker.snapshot
-        return (
+        if marker.epoch < progress.epoch:
+            return False  # of an owner that had lost the partition
+        if marker.epoch == progress.epoch and marker.seq <= progress.seq:
+            return False  # repeated
+        fits = (
             marker.epoch == progress.epoch
             and marker.seq == progress.seq + 1
             and marker.before == progress.offsets
         )
+        self.unfitting += not fits
+        return fits
 
 
 def _same_group(first: Part, part: Part) -> bool:

@@ -8,12 +8,22 @@ from a fetch response.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaError
 
-__all__ = ["log_starts", "new_reader", "read_through", "true_ends"]
+from streams.clock import monotonic
+
+__all__ = ["delete_before", "log_starts", "new_reader", "read_through", "true_ends"]
+
+log = structlog.get_logger(__name__)
 
 _POLL_MS = 100
 _READY_SECONDS = 15.0
+_SILENCE_SECONDS = 30.0
+"""Longest wait for a record that is known to exist. Below Faust's limit for positioning a
+consumer: beyond that the worker would stay alive and idle, without an error."""
 
 
 def new_reader(bootstrap: str) -> AIOKafkaConsumer:
@@ -68,13 +78,21 @@ async def read_through(
         reader: a started reader; its assignment is replaced.
         targets: per partition the first and the last offset; the last one is
             known to exist (the caller wrote it), so no log end is needed.
+
+    A first offset that the log no longer has is read as the oldest one it has.
+    Raises ``TimeoutError`` when nothing comes for long: never waits for ever.
     """
-    left = dict(targets)
+    left = {tp: target for tp, target in targets.items() if target[0] <= target[1]}
     reader.assign(list(left))
     for tp, (first, _) in left.items():
         reader.seek(tp, first)
+    heard = monotonic()
     while left:
         batches = await reader.getmany(*left, timeout_ms=_POLL_MS)
+        if batches:
+            heard = monotonic()
+        elif monotonic() - heard > _SILENCE_SECONDS:
+            raise TimeoutError(f"no records for {_SILENCE_SECONDS:.0f} s from {sorted(left)}")
         for tp, records in batches.items():
             if tp not in left:
                 continue
@@ -84,3 +102,17 @@ async def read_through(
                     yield tp, record
             if records and records[-1].offset >= last:
                 del left[tp]
+
+
+async def delete_before(bootstrap: str, tp: TopicPartition, offset: int) -> bool:
+    """Delete the log before ``offset``; False when the broker did not: the log stays longer."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        await admin.delete_records({tp: RecordsToDelete(offset)})
+    except (KafkaError, KeyError, IndexError) as error:
+        log.warning("log not truncated", topic=tp.topic, partition=tp.partition, error=repr(error))
+        return False
+    finally:
+        await admin.close()
+    return True

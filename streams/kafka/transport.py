@@ -29,7 +29,7 @@ from faust.types.tuples import ConsumerMessage
 from streams.kafka.assignor import new_assignor
 from streams.kafka.slices import Slice, cut
 
-__all__ = ["SliceTransport", "Sources", "new_transport"]
+__all__ = ["TP", "SliceTransport", "Sources", "new_transport"]
 
 
 class Sources:
@@ -45,6 +45,10 @@ class Sources:
         self.topics = frozenset(topics)
         self.slice_records = slice_records
         self.fetch_wait_ms = fetch_wait_ms
+
+    def highwater(self, tp: TP) -> int | None:
+        """Return the log end that the last fetch of ``tp`` saw; set by the transport."""
+        return None
 
     async def acquire(self, partitions: set[TP], generation: int) -> Mapping[TP, int]:
         """Take possession of ``partitions``; return where each one must be read from."""
@@ -75,6 +79,7 @@ class _Consumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sources: Sources = self.transport.sources  # type: ignore[attr-defined]
+        self.sources.highwater = self._known_end  # type: ignore[method-assign]
         self.generation = 0
         self._wanted = False
         self._positioned = False
@@ -82,6 +87,12 @@ class _Consumer(Consumer):
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    def _known_end(self, tp: TP) -> int | None:
+        try:
+            return self.highwater(tp)
+        except Exception:  # not assigned at this moment
+            return None
 
     def _is_source(self, tp: TP) -> bool:
         return tp.topic in self.sources.topics

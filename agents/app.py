@@ -1,0 +1,131 @@
+"""The Faust application of one worker: thin wiring, nothing that decides.
+
+Faust brings the consumer group, rebalances, agents and shutdown. Each agent
+hands its slices to the runtime, which works on them lane by lane.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import faust
+import structlog
+from aiokafka.partitioner import murmur2
+from faust.types import StreamT
+
+from streams.http import MetricsServer
+from streams.kafka.admin import partitions_of_inputs
+from streams.kafka.folders import claim_folder
+from streams.kafka.reference_feed import ReferenceFeed
+from streams.kafka.runtime import Runtime
+from streams.kafka.slices import Slice
+from streams.kafka.transport import new_transport
+from streams.metrics import Metrics
+from streams.reference import Reference
+from streams.settings import Settings
+from streams.topology import stages
+
+__all__ = ["create_app", "run_worker"]
+
+log = structlog.get_logger(__name__)
+
+
+class _SliceSchema(faust.Schema):  # type: ignore[misc]
+    """Slices are not (de)serialized."""
+
+    def loads_key(self, app, message, **kwargs):  # type: ignore[no-untyped-def]
+        return None
+
+    def loads_value(self, app, message, **kwargs):  # type: ignore[no-untyped-def]
+        return message.value
+
+
+class WorkerApp(faust.App):  # type: ignore[misc]
+    """A Faust app that ends its runtime with itself."""
+
+    runtime: Runtime
+    reference_feed: ReferenceFeed
+
+    async def on_stop(self) -> None:
+        """Close lanes, stores and producer after the consumer has stopped."""
+        await super().on_stop()
+        await self.runtime.stop()
+        await self.reference_feed.stop()
+
+
+def create_app(settings: Settings, *, metrics: Metrics) -> WorkerApp:
+    """Return the application of one worker; nothing is connected yet.
+
+    Args:
+        settings: with ``partitions`` equal to what the input topics have.
+        metrics: where numbers go.
+    """
+    reference = Reference()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    timeout = settings.session_timeout_ms / 1_000
+    app = WorkerApp(
+        settings.topic_prefix + settings.application,
+        broker=[f"kafka://{address}" for address in settings.broker.split(",")],
+        store="memory://",
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        broker_session_timeout=timeout,
+        broker_rebalance_timeout=timeout,
+        broker_heartbeat_interval=timeout / 3,
+        broker_request_timeout=max(600.0, 2 * timeout),
+        broker_commit_interval=1.0,
+        stream_buffer_maxsize=16,
+        worker_redirect_stdouts=False,
+        consumer_max_fetch_size=4 * 2**20,
+        datadir=str(settings.state_dir / "faust"),
+    )
+    app.reference_feed = ReferenceFeed(settings, reference)
+    app.runtime = Runtime(
+        settings,
+        stages(
+            settings,
+            metrics=metrics,
+            reference=reference,
+            partition_of=lambda key: (murmur2(key) & 0x7FFFFFFF) % settings.partitions,
+        ),
+        metrics=metrics,
+        folder=claim_folder(settings.state_dir) if settings.store == "rocksdb" else None,
+        prepare=app.reference_feed.load,
+        name=name,
+    )
+    app.transport = new_transport(app.runtime)(app.conf.broker, app)
+    _declare_agents(app, settings)
+    return app
+
+
+def _declare_agents(app: WorkerApp, settings: Settings) -> None:
+    runtime = app.runtime
+    for stage in runtime.stages:
+        topic = app.topic(*map(settings.topic, stage.sources), schema=_SliceSchema(), internal=False)
+
+        @app.agent(topic, name=stage.name)
+        async def agent(slices: StreamT[Slice]) -> AsyncIterator[None]:
+            async for event in slices.noack().events():
+                await runtime.handle(event.value, event.ack)
+
+    @app.timer(1.0)
+    async def watch() -> None:
+        runtime.watch()
+
+
+def run_worker(settings: Settings) -> None:
+    """Run one worker until it is told to end (SIGINT, SIGTERM); blocks."""
+    settings = replace(settings, partitions=asyncio.run(partitions_of_inputs(settings)))
+    metrics = Metrics()
+    app = create_app(settings, metrics=metrics)
+    server = MetricsServer(
+        settings.metrics_host, settings.metrics_port, metrics=metrics, health=app.runtime.health
+    )
+    server.start()
+    log.info("worker starts", metrics=server.url, broker=settings.broker)
+    worker = faust.Worker(app, loglevel=logging.WARNING, redirect_stdouts=False, quiet=True, override_logging=False)
+    worker.execute_from_commandline()

@@ -1,0 +1,1 @@
+"""The live page: numbers of all workers in one place, for people who look at it first."""

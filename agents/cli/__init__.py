@@ -1,0 +1,1 @@
+"""The command ``campaignwatch``: one file per subcommand."""

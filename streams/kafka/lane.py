@@ -1,0 +1,170 @@
+"""A lane: one partition of one stage, one slice after the other.
+
+``run`` takes slices from a short queue and makes each step durable in the only
+order that is safe: outputs acknowledged, then the state group, then what may
+leave behind it.
+
+The rule easy to get wrong: anything unexpected ends the process. The state is
+exact whatever kills it; a lane that went on after an error would not be.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from streams.clock import monotonic
+from streams.kafka.batches import write_rows
+from streams.kafka.gaps import Gap, examine_gap
+from streams.kafka.owner import Fenced, PartitionOwner
+from streams.kafka.slices import Slice
+from streams.metrics import Metrics
+from streams.settings import Settings
+from streams.stage import Partition, Send, Stage, Step
+
+__all__ = ["Lane"]
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.1
+WAITING_SLICES = 2
+
+
+class Lane:
+    """Runs the steps of one partition of one stage.
+
+    Args:
+        stage: whose partition it is.
+        owner: its state, with ``logic`` in it.
+        logic: what the stage does with the partition.
+        highwater: returns the log end that the last fetch of a topic saw.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        owner: PartitionOwner,
+        logic: Partition,
+        *,
+        settings: Settings,
+        producer: AIOKafkaProducer,
+        metrics: Metrics,
+        highwater: Callable[[str], int | None],
+    ) -> None:
+        self.stage = stage
+        self.owner = owner
+        self.logic = logic
+        self.number = owner.tp.partition
+        self.expected: dict[str, int] = {}
+        """Next offset per source topic (contract names)."""
+        self.generation = -1
+        self.moved_at = monotonic()
+        self.fenced_at: float | None = None
+        self._settings = settings
+        self._producer = producer
+        self._metrics = metrics
+        self._highwater = highwater
+        self._queue: asyncio.Queue[tuple[Slice, Callable[[], None]]] = asyncio.Queue(WAITING_SLICES)
+        self._busy = asyncio.Lock()
+
+    async def put(self, piece: Slice, acknowledge: Callable[[], None]) -> None:
+        """Queue a slice; waits while the lane is behind. ``acknowledge`` is always called."""
+        await self._queue.put((piece, acknowledge))
+
+    def start(self, generation: int, starts: dict[str, int]) -> None:
+        """Begin under a new generation, with the offsets at which unread sources begin."""
+        self.generation = generation
+        self.expected = {**starts, **self.owner.offsets}
+        self.moved_at = monotonic()
+        self.fenced_at = None if self.owner.owned else self.moved_at
+        if self.owner.owned:
+            self.logic.opened(self.owner.progress.epoch, self.expected, monotonic())
+
+    async def release(self) -> None:
+        """Finish the step in hand, then write no more."""
+        async with self._busy:
+            self.owner.release()
+
+    async def run(self) -> None:
+        """Work until cancelled; every exception but a cancellation is fatal for the process."""
+        while True:
+            piece, acknowledge = None, None
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    piece, acknowledge = await self._queue.get()
+            except TimeoutError:
+                pass
+            try:
+                async with self._busy:
+                    await self._work(piece)
+            finally:
+                if acknowledge:
+                    acknowledge()
+
+    async def _work(self, piece: Slice | None) -> None:
+        try:
+            if piece is not None and piece.generation == self.generation and self.owner.owned:
+                await self._take(piece)
+            while self.owner.owned and (step := self.logic.tick(monotonic(), self._caught_up)):
+                await self._perform(step)
+            if not any(map(self.lag, self.stage.sources)):
+                self.moved_at = monotonic()
+        except Fenced as fenced:
+            self.fenced_at = monotonic()
+            log.warning("another worker owns this partition now", stage=self.stage.name, where=str(fenced))
+
+    def lag(self, topic: str) -> int:
+        """Return how many offsets of a source are known to wait."""
+        return max(0, (self._highwater(topic) or 0) - self.expected.get(topic, 0))
+
+    def _caught_up(self, topic: str) -> bool:
+        end = self._highwater(topic)
+        return end is not None and self.expected.get(topic, 0) >= end
+
+    # -- one slice -----------------------------------------------------------
+
+    async def _take(self, piece: Slice) -> None:
+        topic = piece.topic.removeprefix(self._settings.topic_prefix)
+        start = self.expected[topic]
+        records = _from(start, piece.records)
+        if not records:
+            return
+        if records[0].offset > start:
+            tp = TopicPartition(piece.topic, piece.partition)
+            if await examine_gap(self._settings.broker, tp, start, records[0].offset) is Gap.LOST:
+                start = records[0].offset
+        began = monotonic()
+        step = self.logic.take(topic, records, start, began)
+        self._metrics.observe_stage(self.stage.name, monotonic() - began)
+        await self._perform(step)
+        self.moved_at = monotonic()
+
+    async def _perform(self, step: Step) -> None:
+        await self._send(step.before, "output")
+        if step.changes or step.offsets:
+            began = monotonic()
+            await self.owner.commit(step.changes, {**self.owner.offsets, **(step.offsets or {})})
+            self._metrics.observe_stage(f"{self.stage.name}_commit", monotonic() - began)
+            self.expected.update(self.owner.offsets)
+        await self._send(step.after, "publish")
+        if step.done:
+            step.done()
+        await self.owner.snapshot_if_due()
+
+    async def _send(self, sends: Sequence[Send], stage: str) -> None:
+        if not sends:
+            return
+        began = monotonic()
+        topic = self._settings.topic
+        await asyncio.gather(
+            *(write_rows(self._producer, topic(send.topic), send.partition, send.rows) for send in sends)
+        )
+        self._metrics.observe_stage(f"{self.stage.name}_{stage}", monotonic() - began)
+
+
+def _from(start: int, records: Sequence[ConsumerRecord]) -> Sequence[ConsumerRecord]:
+    """Return the records from offset ``start`` on; what lies before is in the state already."""
+    if records[0].offset >= start:
+        return records
+    return [record for record in records if record.offset >= start]

@@ -1,0 +1,128 @@
+"""Rolling windows: the last minute, five minutes, hour and day, up to the newest closed pane.
+
+The short ones are sums of panes, the long ones of 1 m windows plus the panes
+after the last whole minute; so they move with every pane and cost little.
+
+The rule easy to get wrong: they end where the watermark says that all has
+come (less the disorder to wait for), not at the wall clock; a rolling number
+of 1997 is the one that 1997 would have shown.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from streams.counts import Counts, add
+from streams.panes import PANE_MS, Pane
+from streams.windows import Window, WindowKey
+
+__all__ = ["ROLLING_MS", "RecentPanes", "Scope", "rolling_counts"]
+
+ROLLING_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "24h": 86_400_000}
+"""Length of each rolling window, milliseconds."""
+
+MEMORY_MS = 600_000
+"""How long single panes are kept behind the watermark: more than the longest sum of panes."""
+
+MINUTE_MS = 60_000
+Scope = tuple[str, str, str]
+"""Scope, channel, campaign ("" at channel scope)."""
+
+_pack = msgspec.msgpack.Encoder().encode
+_pane = msgspec.msgpack.Decoder(Pane).decode
+_counts = msgspec.msgpack.Decoder(Counts).decode
+
+
+class RecentPanes:
+    """Sums over all sources of the panes of the last minutes."""
+
+    def __init__(self) -> None:
+        self.starts: dict[int, dict[Pane, Counts]] = {}
+
+    def changed(self, overlay: dict[Pane, Counts], pane: Pane, counts: Mapping[str, int], watermark: int | None) -> None:
+        """Add to a pane in ``overlay``, unless it is too old to be shown."""
+        if watermark is not None and pane[1] <= watermark - MEMORY_MS:
+            return
+        total = overlay.get(pane)
+        if total is None:
+            total = overlay[pane] = dict(self.starts.get(pane[1], {}).get(pane, {}))
+        add(total, counts)
+
+    def expired(self, watermark: int | None) -> Iterator[bytes]:
+        """Yield the keys of panes that are too old to be shown."""
+        if watermark is not None:
+            for start in [start for start in self.starts if start <= watermark - MEMORY_MS]:
+                yield from map(_pack, self.starts[start])
+
+    def put(self, raw_pane: bytes, raw: bytes | None) -> None:
+        """Take a durable change of one pane."""
+        pane = _pane(raw_pane)
+        if raw is not None:
+            self.starts.setdefault(pane[1], {})[pane] = _counts(raw)
+            return
+        panes = self.starts.get(pane[1], {})
+        panes.pop(pane, None)
+        if not panes:
+            self.starts.pop(pane[1], None)
+
+    @staticmethod
+    def encode(overlay: Mapping[Pane, Counts]) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the entries of changed panes."""
+        for pane, counts in overlay.items():
+            yield _pack(pane), _pack(counts)
+
+    def dump(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield every pane as an entry."""
+        for panes in self.starts.values():
+            yield from self.encode(panes)
+
+    def clear(self) -> None:
+        """Forget all panes."""
+        self.starts.clear()
+
+    def between(self, start: int, end: int) -> Iterator[tuple[Pane, Counts]]:
+        """Yield the panes that begin in ``[start, end)``."""
+        for begin, panes in self.starts.items():
+            if start <= begin < end:
+                yield from panes.items()
+
+
+def rolling_counts(
+    panes: RecentPanes, windows: Mapping[WindowKey, Window], end: int, named: Mapping[tuple[str, str], str]
+) -> dict[Scope, dict[str, Counts]]:
+    """Return the rolling counts that end at ``end``, by scope and rolling window.
+
+    Args:
+        panes: of the last minutes.
+        windows: the windows that are kept; those of level 1 m are read.
+        end: end of the newest closed pane, epoch ms, a multiple of the pane.
+        named: the name that each (channel, campaign) is shown under.
+    """
+    result: dict[Scope, dict[str, Counts]] = {}
+
+    def count(channel: str, campaign: str, window: str, counts: Mapping[str, int]) -> None:
+        for scope in (("channel", channel, ""), ("campaign", channel, named.get((channel, campaign), "other"))):
+            add(result.setdefault(scope, {}).setdefault(window, {}), counts)
+
+    minute = end - end % MINUTE_MS
+    for window, length in ROLLING_MS.items():
+        begin = minute if length >= ROLLING_MS["1h"] else end - length
+        for (_, _, channel, campaign), counts in panes.between(begin, end):
+            count(channel, campaign, window, counts)
+    longest = minute - ROLLING_MS["24h"] + MINUTE_MS * (end > minute)
+    hour = minute - ROLLING_MS["1h"] + MINUTE_MS * (end > minute)
+    for (scope, channel, campaign, level, start), kept in windows.items():
+        if level == "1m" and scope == "campaign" and longest <= start < minute:
+            count(channel, campaign, "24h", kept.counts)
+            if start >= hour:
+                count(channel, campaign, "1h", kept.counts)
+    return result
+
+
+def closed_end(watermark: int | None, closed_delay_ms: int) -> int | None:
+    """Return the end of the newest closed pane.
+
+    >>> closed_end(1_012_345, 2_000)
+    1010000
+    """
+    return None if watermark is None else (watermark - closed_delay_ms) // PANE_MS * PANE_MS

@@ -1,0 +1,40 @@
+"""Fixtures every test may use: one broker for the whole run, and a topic prefix of its own for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.brokers import ApacheBroker, EmbeddedBroker, chosen_kind, fresh_prefix, new_broker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedBroker | ApacheBroker]:
+    """The shared broker of this run; a test that stops a broker makes its own with ``new_broker()``."""
+    with new_broker() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def bootstrap(broker: EmbeddedBroker | ApacheBroker) -> str:
+    """``host:port`` of the shared broker."""
+    return broker.bootstrap
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A fresh topic prefix."""
+    return fresh_prefix()
+
+
+def pytest_report_header() -> str:
+    """Say in the first lines which broker the run uses."""
+    return f"broker: {chosen_kind()}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what only one kind of broker can show."""
+    kind = chosen_kind()
+    for item in items:
+        wanted = item.get_closest_marker("broker_kind")
+        if wanted is not None and kind not in wanted.args:
+            item.add_marker(pytest.mark.skip(reason=f"needs the broker {wanted.args[0]}"))
