@@ -10,15 +10,16 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 import faust
 import structlog
-from aiokafka.partitioner import murmur2
 from faust.types import StreamT
 
 from streams.http import MetricsServer
-from streams.kafka.admin import partitions_of_inputs
+from streams.kafka.admin import TopicsError, describe_topics
 from streams.kafka.folders import claim_folder
+from streams.kafka.produce import partition_of
 from streams.kafka.reference_feed import ReferenceFeed
 from streams.kafka.runtime import Runtime
 from streams.kafka.slices import Slice
@@ -90,14 +91,14 @@ def create_app(settings: Settings, *, metrics: Metrics) -> WorkerApp:
             settings,
             metrics=metrics,
             reference=reference,
-            partition_of=lambda key: (murmur2(key) & 0x7FFFFFFF) % settings.partitions,
+            partition_of=partial(_partition_of, settings.partitions),
         ),
         metrics=metrics,
         folder=claim_folder(settings.state_dir) if settings.store == "rocksdb" else None,
         prepare=app.reference_feed.load,
         name=name,
     )
-    app.transport = new_transport(app.runtime)(app.conf.broker, app)
+    app.transport = new_transport(app.runtime)(app.conf.broker_consumer, app)
     _declare_agents(app, settings)
     return app
 
@@ -117,15 +118,29 @@ def _declare_agents(app: WorkerApp, settings: Settings) -> None:
         runtime.watch()
 
 
+def _partition_of(partitions: int, key: bytes) -> int:
+    return partition_of(key, partitions)
+
+
+async def _partitions(settings: Settings) -> int:
+    """Return how many partitions the inputs have; raises ``TopicsError`` when a topic is missing."""
+    statuses = await describe_topics(settings.broker, settings)
+    missing = [status.name for status in statuses if not status.partitions]
+    if missing:
+        raise TopicsError(f"topics: {', '.join(missing)} missing on {settings.broker}; run: campaignwatch topics create")
+    return next(status.partitions for status in statuses if status.contract.partitions is None)
+
+
 def run_worker(settings: Settings) -> None:
-    """Run one worker until it is told to end (SIGINT, SIGTERM); blocks."""
-    settings = replace(settings, partitions=asyncio.run(partitions_of_inputs(settings)))
+    """Run one worker until it is told to end (SIGINT, SIGTERM); blocks.
+
+    Raises ``TopicsError`` when the broker cannot be reached or topics are missing.
+    """
+    settings = replace(settings, partitions=asyncio.run(_partitions(settings)))
     metrics = Metrics()
     app = create_app(settings, metrics=metrics)
-    server = MetricsServer(
-        settings.metrics_host, settings.metrics_port, metrics=metrics, health=app.runtime.health
-    )
+    server = MetricsServer(settings.metrics_host, settings.metrics_port, metrics=metrics, health=app.runtime.health)
     server.start()
     log.info("worker starts", metrics=server.url, broker=settings.broker)
-    worker = faust.Worker(app, loglevel=logging.WARNING, redirect_stdouts=False, quiet=True, override_logging=False)
+    worker = faust.Worker(app, loglevel=logging.WARNING, redirect_stdouts=False, quiet=True)
     worker.execute_from_commandline()

@@ -14,6 +14,7 @@ from streams.rolling import Scope
 __all__ = ["DisplayedTotals", "View"]
 
 OTHER = "other"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class DisplayedTotals:
     def _name(self, key: tuple[str, str]) -> str:
         name = self.names.get(key)
         if name is None:
-            campaign = key[1]
+            campaign = key[1] or UNKNOWN
             if campaign in self._named or len(self._named) < self._most_named:
                 self._named.add(campaign)
                 name = campaign

@@ -98,6 +98,7 @@ class IngestPartition:
             stage.metrics.count_events(topic, judge.outcomes)
             stage.metrics.count_dead_letters(topic, judge.reasons)
             stage.metrics.count_misrouted(topic, misrouted)
+            stage.metrics.count_channel_mismatch(topic, judge.enricher.mismatches)
             self._show(source, after)
 
         sends = []
@@ -172,7 +173,9 @@ class IngestStage:
             source,
             panes,
             decoder=self._decoders[source.topic],
-            enricher=Enricher(source.topic, number, self._hasher, self._reference, self.metrics),
+            enricher=Enricher(
+                source.topic, self.settings.topic(source.topic), number, self._hasher, self._reference
+            ),
             lateness_ms=self.settings.allowed_lateness_ms,
             horizon_ms=self.settings.revision_horizon_ms,
         )

@@ -57,7 +57,7 @@ class Judge:
         self._source = source
         self._panes = panes
         self._decoder = decoder
-        self._enricher = enricher
+        self.enricher = enricher
         self._lateness_ms = lateness_ms
         self._horizon_ms = horizon_ms
         self.watermark = source.watermark.copy()
@@ -109,10 +109,11 @@ class Judge:
                 return
         self.ids.add(key, record.offset, digest, self._source.seen.generation(time, watermark))
         self.outcomes[event.type, outcome] += 1
-        enriched = self._enricher.enrich(event, extra, outcome, record.offset)
+        enriched = self.enricher.enrich(event, extra, outcome, record.offset)
         self.enriched.append(enriched.row)
         self.watermark.observe(enriched.user, time, record.offset)
-        self._fold(event, (self._source.topic, pane_start(time), enriched.channel, enriched.campaign), record.offset)
+        pane = (self._source.topic, pane_start(time), enriched.channel, enriched.campaign)
+        self._fold(event, pane, record.offset)
 
     def _fold(self, event, pane: Pane, offset: int) -> None:  # type: ignore[no-untyped-def]
         row = self.changed.get(pane)
@@ -122,7 +123,7 @@ class Judge:
         counts = row.counts
         measure = _measure_of(pane[0], event.type)
         counts[measure] = counts.get(measure, 0) + 1
-        money = self._enricher.money(event)
+        money = event.cost_micros if pane[0] == "clicks" else event.revenue_micros if pane[0] == "orders" else 0
         if money:
             measure = _money_of(pane[0], event.type, event.currency)
             counts[measure] = counts.get(measure, 0) + money
@@ -130,7 +131,7 @@ class Judge:
     def _dead_letter(self, record: Record, reject: Reject, outcome: str) -> None:
         self.outcomes[reject.type, outcome] += 1
         self.reasons[reject.reason] += 1
-        self.dead.append(self._enricher.dead_letter(record, reject))
+        self.dead.append(self.enricher.dead_letter(record, reject))
 
     def misrouted(self, records: Sequence[Record], partition_of: Callable[[bytes], int], number: int) -> int:
         """Return how many of a sample of records lie in another partition than their key says."""

@@ -7,6 +7,7 @@ depends on its own topic's prefix and on this data only.
 import msgspec
 
 from schemas.campaigns import Campaign
+from schemas.enriched import CampaignInfo
 
 __all__ = ["Reference"]
 
@@ -22,14 +23,14 @@ class Reference:
     """
 
     def __init__(self) -> None:
-        self._campaigns: dict[str, Campaign] = {}
+        self._campaigns: dict[str, CampaignInfo] = {}
         self._decode = msgspec.json.Decoder(Campaign).decode
 
     def __len__(self) -> int:
         return len(self._campaigns)
 
-    def get(self, campaign_id: str | None) -> Campaign | None:
-        """Return a campaign, if it is known."""
+    def get(self, campaign_id: str | None) -> CampaignInfo | None:
+        """Return what enriched records say of a campaign, if it is known."""
         return self._campaigns.get(campaign_id) if campaign_id else None
 
     def put(self, key: bytes | None, value: bytes | None) -> bool:
@@ -42,5 +43,17 @@ class Reference:
             campaign = self._decode(value)
         except (UnicodeDecodeError, msgspec.MsgspecError):
             return False
-        self._campaigns[campaign.campaign_id] = campaign
+        self._campaigns[campaign.campaign_id] = _info_of(campaign)
         return True
+
+
+def _info_of(campaign: Campaign) -> CampaignInfo:
+    return CampaignInfo(
+        name=campaign.name,
+        channel=campaign.channel,
+        budget_micros=campaign.budget_micros,
+        currency=campaign.currency,
+        start=campaign.start,
+        end=campaign.end,
+        owner=campaign.owner,
+    )

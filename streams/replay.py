@@ -8,15 +8,12 @@ user's events end up in two partitions; so each line is parsed, by a decoder tha
 """
 
 import gzip
-import io
-import sys
+import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from io import FileIO
 
 import msgspec
 
@@ -31,6 +28,7 @@ MAX_LINE_BYTES = 900_000
 READ_BYTES = 1 << 20
 
 STANDARD_INPUT = "-"
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class ReplayError(Exception):
@@ -85,7 +83,7 @@ def _of_text(text: str) -> int | None:
 
 
 class Source:
-    """The lines of one file; ``-`` is standard input, ``.gz`` is unpacked.
+    """The lines of one file; gzip is unpacked, ``-`` is standard input.
 
     Raises:
         ReplayError: when it cannot be opened, or, while reading, when it is damaged.
@@ -97,59 +95,61 @@ class Source:
         """Lines read so far, empty ones included."""
         self.total_bytes = 0
         """Size on disk; 0 when it is not known."""
-        self._raw: IO[bytes] = sys.stdin.buffer
         try:
-            if name != STANDARD_INPUT:
-                path = Path(name)
-                self._raw = path.open("rb")
-                self.total_bytes = path.stat().st_size if path.is_file() else 0
+            # Unbuffered: a pipe gives what is there, and a thread that waits in it holds no lock when the process ends.
+            self._raw: FileIO = open(0 if name == STANDARD_INPUT else name, "rb", buffering=0, closefd=name != "-")
+            self.total_bytes = os.fstat(self._raw.fileno()).st_size if self._raw.seekable() else 0
+            packed = self._raw.seekable() and self._raw.read(2) == GZIP_MAGIC
+            if self._raw.seekable():
+                self._raw.seek(0)
         except OSError as error:
             raise ReplayError(f"{name}: cannot be read ({error.strerror}); give a file of JSON lines, or -") from None
-        unpacked = gzip.GzipFile(fileobj=self._raw) if name.endswith(".gz") else None
-        self._lines = io.BufferedReader(unpacked, READ_BYTES) if unpacked else self._raw  # type: ignore[arg-type]
+        packed = packed or name.endswith(".gz")
+        self._read = gzip.GzipFile(fileobj=self._raw).read1 if packed else self._raw.read
 
     @property
     def done_bytes(self) -> int:
         """How far into the file reading has come, for a progress bar."""
         return self._raw.tell() if self.total_bytes else 0
 
-    def batches(self) -> Iterator[Sequence[bytes]]:
+    def batches(self) -> Iterator[list[bytes]]:
         """Yield the lines in lots of about a megabyte, without their ends and without empty ones.
 
         What comes through a pipe is yielded as it arrives.
         """
-        if not self.total_bytes:
-            yield from ([line] for line in self._clean(iter(self._lines.readline, b"")))
-            return
-        while lot := self._read():
-            yield list(self._clean(lot))
+        rest = b""
+        while chunk := self._chunk():
+            if not self.line and not rest and chunk.startswith(GZIP_MAGIC):
+                raise ReplayError(f"{self.name}: is packed; unpack it on the way, as in: gzip -dc FILE | …")
+            *lines, rest = (rest + chunk).split(b"\n")
+            if lot := self._clean(lines):
+                yield lot
+            if len(rest) > MAX_LINE_BYTES:
+                self._clean([rest])
+        if lot := self._clean([rest] if rest else []):
+            yield lot
 
-    def _read(self) -> Sequence[bytes]:
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        self._raw.close()
+
+    def _chunk(self) -> bytes:
         try:
-            return self._lines.readlines(READ_BYTES)
+            return self._read(READ_BYTES) or b""
         except (OSError, EOFError, zlib.error) as error:
             what = str(error) or type(error).__name__
-            raise ReplayError(f"{self.name}: is damaged after line {self.line} ({what}); all before it was sent") from None
+            raise ReplayError(f"{self.name}: is damaged after line {self.line} ({what}); use a whole copy") from None
 
-    def _clean(self, lines: Iterator[bytes] | Sequence[bytes]) -> Iterator[bytes]:
-        for line in lines:
-            self.line += 1
-            if len(line) > MAX_LINE_BYTES:
-                raise ReplayError(
-                    f"{self.name}:{self.line}: is longer than {MAX_LINE_BYTES:,} bytes, which no broker takes by default; "
-                    "write one event per line")
-            stripped = line.strip()
-            if stripped:
-                yield stripped
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._raw is not sys.stdin.buffer:
-            self._raw.close()
+    def _clean(self, lines: list[bytes]) -> list[bytes]:
+        cleaned = [stripped for line in lines if (stripped := line.strip())]
+        if cleaned and max(map(len, cleaned)) > MAX_LINE_BYTES:
+            first = next(number for number, line in enumerate(lines) if len(line.strip()) > MAX_LINE_BYTES)
+            raise ReplayError(
+                f"{self.name}:{self.line + first + 1}: is longer than {MAX_LINE_BYTES:,} bytes, more than a broker takes "
+                "in one record; write one event per line"
+            )
+        self.line += len(lines)
+        return cleaned
 
 
 @dataclass(slots=True)

@@ -50,7 +50,7 @@ class SettingsError(Exception):
 
 
 def _doc(text: str, **limits: Any) -> Meta:
-    extra = {key: limits.pop(key) for key in ("wanted", "secret") if key in limits}
+    extra: dict[str, Any] = {key: limits.pop(key) for key in ("wanted", "secret") if key in limits}
     return Meta(description=text, extra=extra, **limits)
 
 

@@ -32,9 +32,11 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what only one kind of broker can show."""
+    """Mark what uses the shared broker as ``integration``; skip what only another kind of broker can show."""
     kind = chosen_kind()
     for item in items:
+        if "broker" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.integration)
         wanted = item.get_closest_marker("broker_kind")
         if wanted is not None and kind not in wanted.args:
             item.add_marker(pytest.mark.skip(reason=f"needs the broker {wanted.args[0]}"))

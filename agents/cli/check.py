@@ -22,7 +22,10 @@ ShowOption = Annotated[bool, typer.Option("--show", help="Show every setting, it
 
 
 def check(
-    config: ConfigOption = None, broker: BrokerOption = None, topic_prefix: PrefixOption = None, show: ShowOption = False
+    config: ConfigOption = None,
+    broker: BrokerOption = None,
+    topic_prefix: PrefixOption = None,
+    show: ShowOption = False,
 ) -> None:
     """Check the settings (file and environment): one line for each mistake, exit code 2 if there is one."""
     loaded = load_settings(config, broker=broker, topic_prefix=topic_prefix)

@@ -4,13 +4,14 @@ Every child runs under :mod:`streams.kafka.guard`, in a session of its own. So C
 alone, which ends the children in order; and when ``up`` itself is killed, even with -9, the guards end them.
 
 Easy to get wrong: a child whose own child keeps the pipe open never gives an end of file, so the end of a child is the
-end of its *process*, not of its output.
+end of its *process*, not of its output. asyncio's own pipes make ``Process.wait`` wait for both (Python 3.11), so the
+pipes here are ours.
 """
 
 import asyncio
 import os
 import signal
-from asyncio.subprocess import PIPE, STDOUT, Process
+from asyncio.subprocess import STDOUT, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ __all__ = ["Backoff", "Children", "Program", "describe_end"]
 
 MAX_LINE = 65_536
 """Longer lines are cut, so that a child cannot fill our memory."""
+
+
+OUTPUT_SECONDS = 0.5
+"""How long the last lines of an ended child may take to arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,14 @@ class _Running:
     program: Program
     task: asyncio.Task[None]
     process: Process | None = None
+    lifeline: int | None = None
+    """Our end of the pipe that the guard watches."""
+
+    def cut(self) -> None:
+        """Tell the guard to end what it guards."""
+        if self.lifeline is not None:
+            os.close(self.lifeline)
+            self.lifeline = None
 
 
 @dataclass(slots=True)
@@ -90,8 +103,7 @@ class Children:
         """End all children: SIGTERM, after ``kill_after`` seconds SIGKILL."""
         self._stopping.set()
         for run in self._running.values():
-            if run.process is not None and run.process.stdin is not None:
-                run.process.stdin.close()  # the guard does the rest
+            run.cut()
         tasks = [run.task for run in self._running.values()]
         if not tasks:
             return
@@ -126,32 +138,45 @@ class Children:
                 await asyncio.wait_for(self._stopping.wait(), wait)
 
     async def _run(self, program: Program) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *guarded_command(list(program.command), kill_after=self.kill_after),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=STDOUT,
-            env=program.environment(),
-            start_new_session=True,
-        )
-        self._running[program.name].process = process
-        if self._stopping.is_set() and process.stdin is not None:  # stop() came while it started
-            process.stdin.close()
-        output = asyncio.create_task(self._pass_on(program.name, process))
+        run = self._running[program.name]
+        lifeline_end, run.lifeline = os.pipe()
+        output_fd, output_end = os.pipe()
+        try:
+            process = run.process = await asyncio.create_subprocess_exec(
+                *guarded_command(list(program.command), kill_after=self.kill_after),
+                stdin=lifeline_end,
+                stdout=output_end,
+                stderr=STDOUT,
+                env=program.environment(),
+                start_new_session=True,
+            )
+        finally:
+            os.close(lifeline_end)
+            os.close(output_end)
+        if self._stopping.is_set():  # stop() came while it started
+            run.cut()
+        output = asyncio.create_task(self._pass_on(program.name, output_fd))
         try:
             code = await process.wait()
-            await asyncio.wait({output}, timeout=0.5)
+            await asyncio.wait({output}, timeout=OUTPUT_SECONDS)
         finally:
             output.cancel()
-            self._running[program.name].process = None
+            run.process = None
+            run.cut()
         if code < 0:  # the guard itself was killed: nobody else ends what it guarded
             _kill_group(process)
         return code
 
-    async def _pass_on(self, name: str, process: Process) -> None:
-        assert process.stdout is not None
-        async for line in _lines(process.stdout):
-            self.show(name, line)
+    async def _pass_on(self, name: str, output_fd: int) -> None:
+        stream = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(output_fd, "rb", 0)
+        transport, _protocol = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
+        try:
+            async for line in _lines(stream):
+                self.show(name, line)
+        finally:
+            transport.close()
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:

@@ -160,7 +160,7 @@ class Deployment:
         return {**self._environment(), f"{ENV_PREFIX}METRICS_PORT": str(self.ports[name])}
 
     def _environment(self) -> dict[str, str]:
-        """Return our environment with exactly our settings: a child must not read the file again, it may have changed."""
+        """Return our environment with exactly our settings: the file may have changed, so a child must not read it."""
         others = {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
         ours = {CONFIG_VARIABLE: "", "PYTHONUNBUFFERED": "1", **_import_path()}
         return {**others, **self.settings.environment(), **ours}

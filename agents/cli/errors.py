@@ -77,7 +77,8 @@ def lines_of(error: BaseException) -> list[str] | None:
 
 def _of_the_broker(error: BaseException) -> bool:
     """Return whether it is one of the one-line errors of ``streams.kafka``, which must not be imported for --help."""
-    return type(error).__module__.startswith("streams.kafka.") and type(error).__name__ in {"BrokerError", "TopicsError"}
+    kind = type(error)
+    return kind.__module__.startswith("streams.kafka.") and kind.__name__ in {"BrokerError", "TopicsError"}
 
 
 def _one_line(text: str) -> str:

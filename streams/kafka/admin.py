@@ -68,7 +68,8 @@ async def ensure_topics(
                     found = await _statuses(admin, settings, contracts.values())
         except TimeoutError:
             waiting = ", ".join(status.name for status in found if not status.ready)
-            raise TopicsError(f"topics: no leader in {VISIBLE_SECONDS:.0f} s for {waiting}; check the brokers") from None
+            lacking = f"no leader in {VISIBLE_SECONDS:.0f} s for {waiting}"
+            raise TopicsError(f"topics: {lacking}; check the brokers") from None
         _check_counts(found)
         return created
 
@@ -129,7 +130,7 @@ def _check_counts(found: Iterable[TopicStatus]) -> None:
     wrong = [status for status in there if status.partitions != status.wanted]
     if not wrong:
         return
-    listed = ", ".join(f"{status.name} has {status.partitions} partitions instead of {status.wanted}" for status in wrong)
+    listed = ", ".join(f"{s.name} has {s.partitions} partitions instead of {s.wanted}" for s in wrong)
     like = next((status.name for status in there if status.contract.partitions is None), "")
     mend = f"all must be like {like}; delete and create again what differs" if like else "delete it and create it again"
     raise TopicsError(f"topics: {listed}; {mend}")

@@ -5,13 +5,14 @@ from there) but must never be ahead of it. Hence a group reaches the store only
 after the broker acknowledged it, and in one atomic batch with its progress.
 """
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from rocksdict import AccessType, Options, Rdict, WriteBatch
+from rocksdict import AccessType, DbClosedError, Options, Rdict, WriteBatch
 
 from streams.kafka.groups import Change, Progress
 
@@ -115,5 +116,6 @@ class DiskStore:
         return place
 
     def close(self) -> None:
-        """Flush and close the database."""
-        self._db.close()
+        """Flush and close the database; once is enough."""
+        with contextlib.suppress(DbClosedError):
+            self._db.close()

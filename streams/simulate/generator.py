@@ -14,7 +14,7 @@ import orjson
 
 from streams.simulate.catalogue import DAY_MS, CampaignPlan, catalogue
 from streams.simulate.faults import Past, Sent, contradict, hostile
-from streams.simulate.journeys import Journeys, hour_weight
+from streams.simulate.journeys import HOUR_MS, Journeys, hour_weight
 from streams.simulate.options import Options
 from streams.simulate.truth import Truth
 
@@ -62,7 +62,7 @@ class Simulator:
         self._contradicts = self._repeats + options.conflicts
         self._lates = self._contradicts + options.late
         self._exact_ms = float(options.start_ms)
-        self._gap_ms = 1_000 / options.rate
+        self._gap_ms = 0.0
         self._next_step_ms = options.start_ms if options.day_curve else None
         self._end_ms = options.start_ms + options.seconds * 1_000 if options.seconds else None
 
@@ -91,11 +91,14 @@ class Simulator:
 
     def _advance(self) -> None:
         self.made += 1
-        if self._next_step_ms is not None and self.now_ms >= self._next_step_ms:
-            self._next_step_ms = self.now_ms + CURVE_STEP_MS
-            hour = self.now_ms % DAY_MS / 3_600_000
-            self._gap_ms = 1_000 / (self.options.rate * hour_weight(hour, DAY_PEAK_HOUR))
-        self._exact_ms += self._gap_ms
+        if self._next_step_ms is None:
+            self._exact_ms = self.options.start_ms + self.made * 1_000 / self.options.rate
+        else:
+            if self.now_ms >= self._next_step_ms:
+                self._next_step_ms = self.now_ms + CURVE_STEP_MS
+                hour = self.now_ms % DAY_MS / HOUR_MS
+                self._gap_ms = 1_000 / (self.options.rate * hour_weight(hour, DAY_PEAK_HOUR))
+            self._exact_ms += self._gap_ms
         self.now_ms = int(self._exact_ms)
 
     def _record(self) -> Record:

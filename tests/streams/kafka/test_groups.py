@@ -162,11 +162,11 @@ def test_zombie_group_behind_a_fence_does_not_count() -> None:
 def test_zombie_parts_between_ours_do_not_mix() -> None:
     """A zombie's parts between two batches of a group spoil that group; nothing mixed is applied."""
     book, log = opened()
-    stale = group(book, big(2, b"z"), {"clicks": 5})
+    stale = group(book, big(3, b"z"), {"clicks": 5})
     log.append(fence())
     book.read_log(log)
-    ours = group(book, big(2, b"o"), {"clicks": 4})
-    log += [ours[0], stale[1], ours[1]]
+    ours = group(book, big(3, b"o"), {"clicks": 4})
+    log += [ours[0], stale[1], ours[1], ours[2]]
     assert book.read_log(log).entries == {}
 
 

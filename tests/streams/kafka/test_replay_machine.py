@@ -10,13 +10,14 @@ from unittest.mock import patch
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streams.kafka.groups import Change, Fence, LogReplay, Progress, encode_fence, encode_group
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
-CHANGES = st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=24)), max_size=4)
+CHANGES = st.lists(st.tuples(KEYS, st.none() | st.binary(min_size=8, max_size=12)), max_size=4)
 OFFSETS = st.dictionaries(st.sampled_from(["clicks", "orders"]), st.integers(1, 3))
+PICK = st.integers(0, 11)
 
 
 def put(entries: dict[bytes, bytes], changes: list[Change]) -> None:
@@ -54,21 +55,26 @@ class Owner:
 class Replays(RuleBasedStateMachine):
     """The log of one partition, as owners come and go."""
 
-    owners = Bundle("owners")
-
     def __init__(self) -> None:
         super().__init__()
-        self.patch = patch("streams.kafka.groups.PART_BYTES", 16)
+        self.patch = patch("streams.kafka.groups.PART_BYTES", 12)
         self.patch.start()
         self.log: list[bytes] = []
         self.start = 0
         self.newest: Owner | None = None
+        self.owners: list[Owner] = []
         self.entries: dict[bytes, bytes] = {}
         self.offsets: dict[str, int] = {}
         self.copies: list[tuple[Progress, dict[bytes, bytes]]] = []
 
     def teardown(self) -> None:
         self.patch.stop()
+
+    def idle(self) -> list[Owner]:
+        return [owner for owner in self.owners if owner.alive and not owner.parts]
+
+    def writing(self) -> list[Owner]:
+        return [owner for owner in self.owners if owner.alive and owner.parts]
 
     def fed(self, owner: Owner) -> Owner:
         owner.replay.rewind()
@@ -81,13 +87,14 @@ class Replays(RuleBasedStateMachine):
 
     def append(self, value: bytes, writer: Owner | None) -> None:
         self.log.append(value)
-        if self.newest is not None and self.newest is not writer:
+        if self.newest is not None and self.newest is not writer and self.newest.sent:
             self.newest.undisturbed = False
 
     # -- what may happen -----------------------------------------------------
 
-    @rule(target=owners, copy=st.none() | st.integers(0, 5))
-    def take_over(self, copy: int | None) -> Owner:
+    @precondition(lambda self: len(self.idle()) + len(self.writing()) < 3)
+    @rule(copy=st.none() | PICK)
+    def take_over(self, copy: int | None) -> None:
         """A process comes, with a local copy or without, and fences the partition."""
         usable = [kept for kept in self.copies if kept[0].position >= self.start]
         if copy is not None and usable:
@@ -100,32 +107,36 @@ class Replays(RuleBasedStateMachine):
         assert owner.replay.progress.epoch == len(self.log) - 1
         assert owner.replay.unfitting == 0
         self.newest = owner
-        return owner
+        self.owners.append(owner)
 
-    @rule(owner=owners, changes=CHANGES, steps=OFFSETS)
-    def begin_group(self, owner: Owner, changes: list[Change], steps: dict[str, int]) -> None:
+    @precondition(idle)
+    @rule(pick=PICK, changes=CHANGES, steps=OFFSETS)
+    def begin_group(self, pick: int, changes: list[Change], steps: dict[str, int]) -> None:
         """An owner, or one that does not know yet that it is none, starts to write a group."""
-        if owner.alive and not owner.parts:
-            offsets = owner.replay.progress.offsets
-            after = offsets | {topic: offsets.get(topic, 0) + step for topic, step in steps.items()}
-            self.begin(owner, changes, after, snapshot=False)
+        owner = self.idle()[pick % len(self.idle())]
+        offsets = owner.replay.progress.offsets
+        after = offsets | {topic: offsets.get(topic, 0) + step for topic, step in steps.items()}
+        self.begin(owner, changes, after, snapshot=False)
 
-    @rule(owner=owners)
-    def begin_snapshot(self, owner: Owner) -> None:
+    @precondition(idle)
+    @rule(pick=PICK)
+    def begin_snapshot(self, pick: int) -> None:
         """An owner starts to write its whole state."""
-        if owner.alive and not owner.parts:
-            self.begin(owner, list(owner.entries.items()), dict(owner.replay.progress.offsets), snapshot=True)
+        owner = self.idle()[pick % len(self.idle())]
+        self.begin(owner, list(owner.entries.items()), dict(owner.replay.progress.offsets), snapshot=True)
 
     def begin(self, owner: Owner, changes: list[Change], after: dict[str, int], *, snapshot: bool) -> None:
         owner.changes, owner.after, owner.snapshot, owner.sent = changes, after, snapshot, 0
         owner.parts = encode_group(changes, progress=owner.replay.progress, after=after, snapshot=snapshot)
         owner.undisturbed = owner is self.newest
 
-    @rule(owner=owners, count=st.integers(1, 4), repeat=st.booleans())
-    def send(self, owner: Owner, count: int, repeat: bool) -> None:
+    @precondition(writing)
+    @rule(pick=PICK, count=st.integers(1, 3), repeat=st.booleans())
+    def send(self, pick: int, count: int, repeat: bool) -> None:
         """One batch of a group reaches the log, perhaps twice; the last one is acknowledged."""
-        if not owner.parts:
-            return
+        self.send_batch(self.writing()[pick % len(self.writing())], count, repeat=repeat)
+
+    def send_batch(self, owner: Owner, count: int, *, repeat: bool) -> None:
         batch = owner.parts[owner.sent : owner.sent + count]
         for value in batch * (1 + repeat):
             self.append(value, owner)
@@ -141,9 +152,8 @@ class Replays(RuleBasedStateMachine):
 
     def acknowledged(self, owner: Owner) -> None:
         parts, progress = owner.parts, owner.replay.progress
-        owner.parts = []
-        in_order = progress.position + len(parts) == len(self.log) and owner.undisturbed and owner is self.newest
-        if in_order:
+        owner.parts, owner.sent = [], 0
+        if progress.position + len(parts) == len(self.log):
             owner.replay.written(None if owner.snapshot else owner.changes, owner.after, parts)
             return
         wanted, epoch = progress.seq + 1, progress.epoch
@@ -153,16 +163,20 @@ class Replays(RuleBasedStateMachine):
         self.fed(owner)
         owner.alive = progress.epoch == epoch and progress.seq >= wanted
 
-    @rule(owner=consumes(owners))
-    def die(self, owner: Owner) -> None:
-        """A process is killed, with whatever it had sent."""
-        owner.alive, owner.parts = False, []
+    @precondition(writing)
+    @rule(pick=PICK)
+    def die(self, pick: int) -> None:
+        """A process is killed in the middle of a group."""
+        owner = self.writing()[pick % len(self.writing())]
+        owner.alive, owner.parts, owner.sent = False, [], 0
 
-    @rule(owner=owners)
-    def keep_copy(self, owner: Owner) -> None:
+    @precondition(lambda self: self.idle() or self.writing())
+    @rule(pick=PICK)
+    def keep_copy(self, pick: int) -> None:
         """The local disk holds an owner's memory as it is now."""
-        if owner.alive:
-            self.copies.append(deepcopy((owner.replay.progress, owner.entries)))
+        owners = self.idle() + self.writing()
+        owner = owners[pick % len(owners)]
+        self.copies.append(deepcopy((owner.replay.progress, owner.entries)))
 
     @precondition(lambda self: self.newest is not None)
     @rule()
@@ -175,7 +189,7 @@ class Replays(RuleBasedStateMachine):
             if owner.replay.progress.position != base:
                 return  # a zombie wrote: this owner does not know its own end
             self.begin(owner, list(owner.entries.items()), dict(owner.replay.progress.offsets), snapshot=True)
-            self.send(owner, len(owner.parts), repeat=False)
+            self.send_batch(owner, len(owner.parts), repeat=False)
             self.start = base
 
     # -- what must hold ------------------------------------------------------
@@ -206,4 +220,4 @@ class Replays(RuleBasedStateMachine):
 
 
 TestReplays = Replays.TestCase
-TestReplays.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestReplays.settings = settings(max_examples=400, stateful_step_count=50, deadline=None)
