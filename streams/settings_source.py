@@ -20,8 +20,8 @@ __all__ = ["ENV_PREFIX", "Given", "Problem", "Rule", "from_environment", "from_f
 
 ENV_PREFIX = "CAMPAIGNWATCH_"
 
-RESERVED = frozenset({"CAMPAIGNWATCH_CONFIG"})
-"""Variables with our prefix that are not settings: the path of the settings file itself."""
+RESERVED = ("CAMPAIGNWATCH_CONFIG", "CAMPAIGNWATCH_TEST_")
+"""How variables with our prefix begin that are not settings: the path of the settings file, and what tests use."""
 
 SHOWN_CHARS = 60
 """How much of a wrong value a problem line repeats: enough to recognise it, short enough for one line."""
@@ -120,7 +120,7 @@ def suggestion(name: str, known: list[str]) -> str:
 def from_environment(env: Mapping[str, str]) -> Iterator[Given]:
     """Yield every variable that starts with ``CAMPAIGNWATCH_``, sorted by name."""
     for name in sorted(env):
-        if name.startswith(ENV_PREFIX) and name not in RESERVED:
+        if name.startswith(ENV_PREFIX) and not name.startswith(RESERVED):
             yield Given("environment", name, name.removeprefix(ENV_PREFIX).lower(), env[name])
 
 

@@ -50,6 +50,8 @@ def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord]:
     async def read() -> list[ConsumerRecord]:
         edges = await _edges(bootstrap, [topic])
         targets = {tp: (start, end - 1) for tp, (start, end) in edges.items() if end > start}
+        if not targets:
+            return []
         reader = new_reader(bootstrap)
         await reader.start()
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -166,13 +167,10 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     )
     out = tmp_path / "out"
     with out.open("wb") as file:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        pid = os.posix_spawn(
-            sys.executable, [sys.executable, str(script)], environment, file_actions=[(os.POSIX_SPAWN_DUP2, file.fileno(), 1)]
-        )
+        parent = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file)
     wait_for(lambda: out.read_text().count("ready") == 2)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    parent.kill()
+    parent.wait()
     pids = [int(line.split()[1]) for line in out.read_text().splitlines()]
     wait_for(lambda: not any(alive(child) for child in pids))
 
