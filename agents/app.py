@@ -137,10 +137,11 @@ def run_worker(settings: Settings) -> None:
     Raises ``TopicsError`` when the broker cannot be reached or topics are missing.
     """
     settings = replace(settings, partitions=asyncio.run(_partitions(settings)))
-    metrics = Metrics()
+    metrics = Metrics(settings.named_campaigns)
     app = create_app(settings, metrics=metrics)
     server = MetricsServer(settings.metrics_host, settings.metrics_port, metrics=metrics, health=app.runtime.health)
     server.start()
     log.info("worker starts", metrics=server.url, broker=settings.broker)
-    worker = faust.Worker(app, loglevel=logging.WARNING, redirect_stdouts=False, quiet=True)
-    worker.execute_from_commandline()
+    with open(os.devnull, "w") as nowhere:  # Faust's spinner
+        worker = faust.Worker(app, loglevel=logging.WARNING, redirect_stdouts=False, quiet=True, stdout=nowhere)
+        worker.execute_from_commandline()

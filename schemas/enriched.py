@@ -21,6 +21,7 @@ from schemas.fields import (
     Micros,
     Page,
     Platform,
+    Quantity,
     Sentiment,
     Stars,
     Text,
@@ -108,7 +109,7 @@ class EnrichedOrder(Struct, gc=False):
     order_id: Annotated[Identifier, doc("The order; in a refund, the order it refunds.")]
     revenue_micros: Annotated[Micros, doc("Amount paid, or paid back, micros of `currency`.")]
     currency: Annotated[Currency, doc("ISO 4217 code of `revenue_micros`.")]
-    quantity: Annotated[Count | None, doc("Number of items.")]
+    quantity: Annotated[Quantity | None, doc("Number of items.")]
     campaign_id: Annotated[CampaignId | None, CAMPAIGN_ID]
     channel: Annotated[Channel, CHANNEL]
     new_customer: Annotated[bool | None, doc("Whether it is the person's first order.")]

@@ -24,6 +24,7 @@ from schemas.fields import (
     Micros,
     Page,
     Platform,
+    Quantity,
     Sentiment,
     Stars,
     Text,
@@ -74,7 +75,7 @@ class Order(Struct, forbid_unknown_fields=True, gc=False):
     order_id: Annotated[Identifier, doc("The order; in a refund, the order it refunds.")]
     revenue_micros: Annotated[Micros, doc("Amount paid, or paid back, micros of `currency`. An order may be free.")]
     currency: Annotated[Currency, doc("ISO 4217 code of `revenue_micros`.", examples=["EUR"])]
-    quantity: Annotated[Annotated[int, doc("", ge=1, le=1_000_000)] | None, doc("Number of items.")] = None
+    quantity: Annotated[Quantity | None, doc("Number of items.")] = None
     campaign_id: Annotated[CampaignId | None, CAMPAIGN_ID] = None
     channel: Annotated[Channel | None, CHANNEL] = None
     new_customer: Annotated[bool | None, doc("Whether it is the person's first order.")] = None

@@ -31,6 +31,7 @@ __all__ = [
     "MoneyByCurrency",
     "Page",
     "Platform",
+    "Quantity",
     "Sentiment",
     "Share",
     "Stars",
@@ -76,6 +77,7 @@ Text = Annotated[str, Meta(max_length=10_000)]
 UserHash = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", min_length=32, max_length=32)]
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", min_length=3, max_length=3)]
 Micros = Annotated[int, Meta(ge=0, le=MOST_MICROS)]
+Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 Count = Annotated[int, Meta(ge=0)]
 Sentiment = Annotated[float, Meta(ge=-1, le=1)]
 Stars = Annotated[int, Meta(ge=1, le=5)]

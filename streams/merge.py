@@ -115,6 +115,7 @@ class MergePartition:
     def closed(self) -> None:
         """Take this partition's numbers off display."""
         self._stage.metrics.set_merged(self.number, None)
+        self._stage.metrics.forget_source("panes", self.number)
 
     # -- steps ---------------------------------------------------------------
 

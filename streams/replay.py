@@ -95,9 +95,11 @@ class Source:
         """Lines read so far, empty ones included."""
         self.total_bytes = 0
         """Size on disk; 0 when it is not known."""
+        self.done_bytes = 0
+        """How far into the file reading has come, for a progress bar."""
         try:
             # Unbuffered: a pipe gives what is there, and a thread that waits in it holds no lock when the process ends.
-            self._raw: FileIO = open(0 if name == STANDARD_INPUT else name, "rb", buffering=0, closefd=name != "-")
+            self._raw = FileIO(0 if name == STANDARD_INPUT else name, "rb", closefd=name != STANDARD_INPUT)
             self.total_bytes = os.fstat(self._raw.fileno()).st_size if self._raw.seekable() else 0
             packed = self._raw.seekable() and self._raw.read(2) == GZIP_MAGIC
             if self._raw.seekable():
@@ -106,11 +108,6 @@ class Source:
             raise ReplayError(f"{name}: cannot be read ({error.strerror}); give a file of JSON lines, or -") from None
         packed = packed or name.endswith(".gz")
         self._read = gzip.GzipFile(fileobj=self._raw).read1 if packed else self._raw.read
-
-    @property
-    def done_bytes(self) -> int:
-        """How far into the file reading has come, for a progress bar."""
-        return self._raw.tell() if self.total_bytes else 0
 
     def batches(self) -> Iterator[list[bytes]]:
         """Yield the lines in lots of about a megabyte, without their ends and without empty ones.
@@ -135,18 +132,21 @@ class Source:
 
     def _chunk(self) -> bytes:
         try:
-            return self._read(READ_BYTES) or b""
+            chunk = self._read(READ_BYTES) or b""
         except (OSError, EOFError, zlib.error) as error:
             what = str(error) or type(error).__name__
             raise ReplayError(f"{self.name}: is damaged after line {self.line} ({what}); use a whole copy") from None
+        if self.total_bytes:
+            self.done_bytes = self._raw.tell()
+        return chunk
 
     def _clean(self, lines: list[bytes]) -> list[bytes]:
         cleaned = [stripped for line in lines if (stripped := line.strip())]
         if cleaned and max(map(len, cleaned)) > MAX_LINE_BYTES:
             first = next(number for number, line in enumerate(lines) if len(line.strip()) > MAX_LINE_BYTES)
             raise ReplayError(
-                f"{self.name}:{self.line + first + 1}: is longer than {MAX_LINE_BYTES:,} bytes, more than a broker takes "
-                "in one record; write one event per line"
+                f"{self.name}:{self.line + first + 1}: is longer than {MAX_LINE_BYTES:,} bytes, more than a broker "
+                "takes in one record; write one event per line"
             )
         self.line += len(lines)
         return cleaned

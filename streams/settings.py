@@ -33,12 +33,13 @@ DAY_MS = 24 * HOUR_MS
 LAST_EVENT_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: no date library agrees on anything beyond."""
 
+# Every pattern ends with \Z: $ would let a value end with a line break, as `$(cat key)` in a file of variables gives.
 _NAME = "^[a-zA-Z0-9._-]"
-_HOST_PORT = r"(\[[0-9a-fA-F:.]+\]|[^\s:,\[\]/]+):[0-9]{1,5}"
+_HOST = r"^[^\s/]+\Z"
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST_PORT = r"(\[[0-9a-fA-F:.]+\]|[^\s:,\[\]/]+):" + _PORT
 _WANTED_NAME = "use letters, digits, '.', '_' and '-' only"
 _WANTED_HOST = "give a host name or an address"
-
-Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class SettingsError(Exception):
@@ -63,20 +64,20 @@ class Settings:
     """
 
     broker: Annotated[str, _doc(
-        "Kafka's bootstrap servers, host:port separated by commas. `campaignwatch up` starts its own broker unless this "
-        "is set somewhere.", pattern=f"^{_HOST_PORT}(,{_HOST_PORT})*$", wanted="give host:port, several separated by "
-        "commas", examples=["127.0.0.1:9092"])] = "127.0.0.1:9092"
+        "Kafka's bootstrap servers, host:port separated by commas. `campaignwatch up` starts its own broker unless "
+        "this is set somewhere.", pattern=rf"^{_HOST_PORT}(,{_HOST_PORT})*\Z",
+        wanted="give host:port, several separated by commas", examples=["127.0.0.1:9092"])] = "127.0.0.1:9092"
     topic_prefix: Annotated[str, _doc(
-        "Put before every topic name, so that several deployments share one cluster.", pattern=_NAME + "{0,100}$",
+        "Put before every topic name, so that several deployments share one cluster.", pattern=_NAME + r"{0,100}\Z",
         wanted=_WANTED_NAME, examples=["test."])] = ""
     application: Annotated[str, _doc(
         "Name of the consumer group and of the local state folders. Another name starts again from the oldest record.",
-        pattern=_NAME + "{1,100}$", wanted=_WANTED_NAME, examples=["campaignwatch"])] = "campaignwatch"
+        pattern=_NAME + r"{1,100}\Z", wanted=_WANTED_NAME, examples=["campaignwatch"])] = "campaignwatch"
     hash_key: Annotated[str, _doc(
-        "Secret key of the hashes that replace user ids and addresses in every output. Required except in `up --demo`. "
-        "With another key the same user gets another hash. Better set as CAMPAIGNWATCH_HASH_KEY than in a file.",
-        pattern="^$|^[!-~]{16,64}$", wanted="give 16 to 64 printable ASCII characters without spaces (make one with: "
-        "openssl rand -hex 32)", secret=True)] = field(default="", repr=False)
+        "Secret key of the hashes that replace user ids and addresses in every output. Required except in "
+        "`up --demo`. With another key the same user gets another hash. Better set as CAMPAIGNWATCH_HASH_KEY than "
+        "in a file.", pattern=r"^\Z|^[!-~]{16,64}\Z", wanted="give 16 to 64 printable ASCII characters without "
+        "spaces, made with: openssl rand -hex 32", secret=True)] = field(default="", repr=False)
     state_dir: Annotated[Path, _doc(
         "Folder of the local state (one per worker). It only makes a restart fast: without it a worker recovers "
         "from its state log in Kafka.", wanted="give the path of a folder")] = Path("campaignwatch-state")
@@ -91,12 +92,12 @@ class Settings:
     workers: Annotated[int, _doc("Worker processes that `up` starts.", ge=1, le=64)] = 2
     board_host: Annotated[str, _doc(
         "Address the live page listens on. The page has no login: leave it on loopback, or put a proxy before it.",
-        min_length=1, wanted=_WANTED_HOST, examples=["127.0.0.1"])] = "127.0.0.1"
+        pattern=_HOST, wanted=_WANTED_HOST, examples=["127.0.0.1"])] = "127.0.0.1"
     board_port: Annotated[int, _doc(
         "Port of the live page; if it is taken, the next free one.", ge=1, le=65_535)] = 8080
     metrics_host: Annotated[str, _doc(
         "Address of each worker's /metrics and /healthz; 0.0.0.0 lets a Prometheus elsewhere reach them.",
-        min_length=1, wanted=_WANTED_HOST, examples=["127.0.0.1"])] = "127.0.0.1"
+        pattern=_HOST, wanted=_WANTED_HOST, examples=["127.0.0.1"])] = "127.0.0.1"
     metrics_port: Annotated[int, _doc(
         "First port for a worker's /metrics and /healthz; if it is taken, the next free one.", ge=1, le=65_535)] = 9464
     event_time_floor_ms: Annotated[int, _doc(
@@ -137,7 +138,7 @@ class Settings:
         "State log size after which a snapshot is written and the log before it is cut. Larger: fewer snapshots, "
         "longer recovery.", ge=1_048_576, le=17_179_869_184)] = 67_108_864
     named_campaigns: Annotated[int, _doc(
-        "Campaigns that keep their name in metrics (those with most spend); the rest is `other`. Each costs Prometheus "
+        "Campaigns that keep their name in metrics, the first that come; the rest is `other`. Each costs Prometheus "
         "several series.", ge=0, le=10_000)] = 100
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _doc("Least severe log lines shown.")] = "info"
 

@@ -7,6 +7,7 @@ Easy to get wrong: a problem line must never repeat a secret, and a YAML file mu
 scalars (no aliases that explode, no objects, no silent last-one-wins for a key given twice).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,6 +24,9 @@ ENV_PREFIX = "CAMPAIGNWATCH_"
 RESERVED = ("CAMPAIGNWATCH_CONFIG", "CAMPAIGNWATCH_TEST_")
 """How variables with our prefix begin that are not settings: the path of the settings file, and what tests use."""
 
+WHOLE_NUMBER = re.compile("-?[0-9]+(_[0-9]+)*")
+"""As Python and YAML write one; 1e3 and 3.0 are more likely a slip than a wish."""
+
 SHOWN_CHARS = 60
 """How much of a wrong value a problem line repeats: enough to recognise it, short enough for one line."""
 
@@ -37,7 +41,7 @@ class Given:
     text: str
 
 
-class Problem(Exception):  # noqa: N818  (a finding that is collected, rarely raised to a caller)
+class Problem(Exception):
     """One mistake in one line: where, which key, how to mend it."""
 
     def __init__(self, place: str, name: str, what: str) -> None:
@@ -92,8 +96,13 @@ class Rule:
         if self.kind is Path:
             if not text or "\0" in text:
                 raise ValueError(text)
-            return Path(text).expanduser()
+            try:
+                return Path(text).expanduser()
+            except RuntimeError:  # no such user
+                raise ValueError(text) from None
         if self.kind is int:
+            if not WHOLE_NUMBER.fullmatch(text):
+                raise ValueError(text)
             text = text.replace("_", "")
         return msgspec.convert(text, self.annotation, strict=False)
 

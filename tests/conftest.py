@@ -1,10 +1,14 @@
 """Fixtures every test may use: one broker for the whole run, and a topic prefix of its own for each test."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.brokers import ApacheBroker, EmbeddedBroker, chosen_kind, fresh_prefix, new_broker
+
+NEEDS = {"prometheus": "prometheus", "browser": "chromium"}
+"""Program without which tests with this mark are skipped."""
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +36,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the shared broker as ``integration``; skip what only another kind of broker can show."""
+    """Mark what uses the shared broker as ``integration``; skip what this machine or this broker cannot show."""
     kind = chosen_kind()
     for item in items:
         if "broker" in getattr(item, "fixturenames", ()):
@@ -40,3 +44,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         wanted = item.get_closest_marker("broker_kind")
         if wanted is not None and kind not in wanted.args:
             item.add_marker(pytest.mark.skip(reason=f"needs the broker {wanted.args[0]}"))
+        for mark, program in NEEDS.items():
+            if item.get_closest_marker(mark) is not None and shutil.which(program) is None:
+                item.add_marker(pytest.mark.skip(reason=f"needs {program}"))

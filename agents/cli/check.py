@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from agents.cli.errors import UserError
 from agents.cli.options import BrokerOption, ConfigOption, Loaded, PrefixOption, load_settings, require_hash_key
+from agents.cli.tables import print_table
 from streams.settings import RULES, Settings, SettingsError
 
 __all__ = ["check"]
@@ -30,7 +30,7 @@ def check(
     """Check the settings (file and environment): one line for each mistake, exit code 2 if there is one."""
     loaded = load_settings(config, broker=broker, topic_prefix=topic_prefix)
     if show:
-        Console(soft_wrap=True).print(_table(loaded))
+        print_table(_table(loaded))
     problems = list(_problems(loaded))
     if problems:
         raise SettingsError(problems)

@@ -19,6 +19,8 @@ from streams.settings import SettingsError
 
 __all__ = ["MISTAKE", "OneLineErrors", "UserError", "lines_of"]
 
+PROGRAM = "campaignwatch"
+
 MISTAKE = 2
 """Exit code of a mistake of the user; 1 is a failure of ours or of something around us."""
 
@@ -33,11 +35,10 @@ class UserError(Exception):
 class OneLineErrors(TyperGroup):
     """A group of commands that prints mistakes as single lines: ``typer.Typer(cls=OneLineErrors)``."""
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run the command line and leave with its exit code."""
-        extra["standalone_mode"] = False
+    def main(self, args: Sequence[str] | None = None, *_rest: Any, **_extra: Any) -> Any:
+        """Run the command line and leave with its exit code; how the caller calls us makes no difference."""
         try:
-            code = super().main(args, *rest, **extra)
+            code = super().main(args, prog_name=PROGRAM, standalone_mode=False)
             sys.stdout.flush()
         except BrokenPipeError:  # `campaignwatch … | head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,4 +29,4 @@ for command in (up, worker, simulate, replay, check):
 app.add_typer(topics, name="topics")
 
 if __name__ == "__main__":
-    app(prog_name="campaignwatch")
+    app()

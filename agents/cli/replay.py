@@ -36,7 +36,9 @@ Rows = list[tuple[bytes | None, bytes | None]]
 
 
 def replay(
-    files: Annotated[list[str], typer.Argument(help="Files of JSON lines, .gz too, in this order; - is standard input.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files of JSON lines, .gz too, sent in this order; - is standard input.")
+    ],
     topic: Annotated[str, typer.Option("--topic", "-t", help="clicks, orders, social or campaigns.")],
     speed: Annotated[str, typer.Option(help="max, or a multiple of the recorded pace: 1x, 60x.")] = "max",
     config: ConfigOption = None,
@@ -186,6 +188,7 @@ async def _lots(sources: list[Source], stop: asyncio.Event) -> AsyncIterator[lis
                 for source in sources:
                     for lot in source.batches():
                         put(lot)
+                    source.close()
                 put(None)
             except Exception as error:  # whatever it is, it must reach the loop that waits
                 put(error)

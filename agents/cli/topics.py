@@ -5,10 +5,10 @@ import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from agents.cli.options import BrokerOption, ConfigOption, PrefixOption, load_settings
+from agents.cli.tables import print_table
 
 if TYPE_CHECKING:
     from streams.kafka.admin import TopicStatus
@@ -54,8 +54,7 @@ def describe(config: ConfigOption = None, broker: BrokerOption = None, topic_pre
     table = Table("topic", "partitions", "replicas", "state", "cleanup", "kept", "key", "holds")
     for status in statuses:
         table.add_row(*_cells(status))
-    console = Console()
-    console.print(table, soft_wrap=not console.is_terminal)
+    print_table(table)
 
 
 def _cells(status: "TopicStatus") -> list[str]:

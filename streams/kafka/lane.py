@@ -136,6 +136,7 @@ class Lane:
                 start = records[0].offset
         began = monotonic()
         step = self.logic.take(topic, records, start, began)
+        self._metrics.observe_slice(topic, len(records))
         self._metrics.observe_stage(self.stage.name, monotonic() - began)
         await self._perform(step)
         self.moved_at = monotonic()
@@ -146,6 +147,7 @@ class Lane:
             began = monotonic()
             await self.owner.commit(step.changes, {**self.owner.offsets, **(step.offsets or {})})
             self._metrics.observe_stage(f"{self.stage.name}_commit", monotonic() - began)
+            self._metrics.count_state_group(self.stage.name)
             self.expected.update(self.owner.offsets)
         await self._send(step.after, "publish")
         if step.done:

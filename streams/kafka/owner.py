@@ -120,8 +120,11 @@ class PartitionOwner:
         kept = self._store.load()
         if kept is not None:
             progress, entries = kept
-            self.state.apply(entries)
-            self._replay = LogReplay(progress, self._applied)
+            try:
+                self.state.apply(entries)
+                self._replay = LogReplay(progress, self._applied)
+            except Exception as error:  # whatever it is, the log has the state
+                self.start_over(repr(error))
         self.loaded = True
 
     async def write_fence(self) -> int:
@@ -136,7 +139,7 @@ class PartitionOwner:
         """Forget the state; the local copy is set aside, loudly."""
         place = self._store.set_aside()
         log.error(
-            "local state does not belong to this state log: starting from the log",
+            "local state cannot be used: starting from the log",
             topic=self.tp.topic,
             partition=self.tp.partition,
             reason=reason,

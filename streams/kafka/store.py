@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+import structlog
 from rocksdict import AccessType, DbClosedError, Options, Rdict, WriteBatch
 
 from streams.kafka.groups import Change, Progress
 
-__all__ = ["DiskStore", "MemoryStore", "Store"]
+__all__ = ["DamagedCopy", "DiskStore", "MemoryStore", "Store"]
+
+log = structlog.get_logger(__name__)
 
 _PROGRESS = b"\x00progress"
 _decode_progress = msgspec.msgpack.Decoder(Progress).decode
+
+
+class DamagedCopy(Exception):
+    """A local copy does not give back what was written."""
 
 
 class Store(Protocol):
@@ -71,25 +78,48 @@ class DiskStore:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._connect()
+        except Exception as error:  # rocksdict has no class for it
+            if "lock" in str(error).lower() or not self._path.is_dir():
+                raise
+            self._move_aside(repr(error))
+            self._db = self._connect()
+
+    def _connect(self) -> Rdict:
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_write_buffer_size(8 * 2**20)  # the default holds 3 x 64 MB per partition
         options.set_max_write_buffer_number(2)
         options.set_max_background_jobs(2)
         options.set_keep_log_file_num(2)
-        self._db = Rdict(str(self._path), options, access_type=AccessType.read_write())
+        return Rdict(str(self._path), options, access_type=AccessType.read_write())
 
     def load(self) -> tuple[Progress, Iterator[tuple[bytes, bytes]]] | None:
-        """Return the progress and all entries, or ``None`` for a new database."""
+        """Return the progress and all entries, or ``None`` for a new database.
+
+        Reading the entries raises :class:`DamagedCopy` when the disk cannot give them all.
+        """
         raw = self._db.get(_PROGRESS)
         if raw is None:
             return None
-        return _decode_progress(raw), self._entries()
+        try:
+            return _decode_progress(raw), self._entries()
+        except msgspec.MsgspecError as error:
+            self._db.close()
+            self._move_aside(repr(error))
+            self._db = self._connect()
+            return None
 
     def _entries(self) -> Iterator[tuple[bytes, bytes]]:
+        key = None
         for key, value in self._db.items():
             if key != _PROGRESS:
                 yield key, value
+        last = self._db.iter()
+        last.seek_to_last()  # iteration ends without an error at a damaged block
+        if not last.valid() or last.key() != key:
+            raise DamagedCopy(f"{self._path} cannot be read to its end")
 
     def write(self, changes: Sequence[Change], progress: Progress, *, replace: bool) -> None:
         """Apply one group and its progress in one write batch."""
@@ -108,11 +138,16 @@ class DiskStore:
     def set_aside(self) -> Path:
         """Move the database to ``<name>.set-aside-N`` and start an empty one."""
         self._db.close()
+        place = self._move_aside("not of this state log")
+        self._db = self._connect()
+        return place
+
+    def _move_aside(self, reason: str) -> Path:
         number = 1
         while (place := self._path.with_name(f"{self._path.name}.set-aside-{number}")).exists():
             number += 1
         shutil.move(self._path, place)
-        self._open()
+        log.error("local copy set aside", path=str(self._path), kept=str(place), reason=reason)
         return place
 
     def close(self) -> None:

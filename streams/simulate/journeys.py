@@ -18,10 +18,9 @@ from random import Random
 from typing import Any, NamedTuple
 
 from streams.simulate.catalogue import CampaignPlan
+from streams.simulate.truth import UNKNOWN
 
-__all__ = ["UNKNOWN", "Event", "Journeys", "hour_weight"]
-
-UNKNOWN = "unknown"
+__all__ = ["HOUR_MS", "Event", "Journeys", "hour_weight"]
 
 SOCIAL_SHARE = 0.06
 """New journeys that are a social interaction."""

@@ -19,7 +19,7 @@ import orjson
 
 from streams.counts import Counts, add, measure_of, money_of, window_fields
 
-__all__ = ["LEVELS_MS", "Truth", "compare", "load", "recount"]
+__all__ = ["LEVELS_MS", "UNKNOWN", "Truth", "compare", "load", "recount"]
 
 LEVELS_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
 FINEST_MS = LEVELS_MS["1m"]

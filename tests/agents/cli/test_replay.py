@@ -1,5 +1,6 @@
 """``campaignwatch replay``, on a broker: every line arrives once, in the partition of its user."""
 
+import asyncio
 import gzip
 import signal
 import subprocess
@@ -16,7 +17,9 @@ from agents.cli.errors import UserError
 from agents.cli.main import app
 from agents.cli.replay import speed_of
 from streams.clock import monotonic
+from streams.kafka.admin import ensure_topics
 from streams.kafka.produce import partition_of
+from streams.settings import Settings
 from tests.integration.reading import read_topic, spans, wait_until
 
 DATA = Path(__file__).parents[2] / "data"
@@ -130,6 +133,7 @@ def test_what_is_no_speed_is_refused(text: str) -> None:
 
 def test_standard_input_is_sent_as_it_comes_and_ctrl_c_ends(bootstrap: str, prefix: str) -> None:
     """A pipe that stays open does not keep back its lines, nor the process."""
+    asyncio.run(ensure_topics(bootstrap, Settings(broker=bootstrap, topic_prefix=prefix)))
     command = [sys.executable, "-m", "agents.cli.main", "replay", "-", "--topic", "clicks", "--broker", bootstrap,
                "--topic-prefix", prefix]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

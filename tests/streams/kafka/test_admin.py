@@ -18,6 +18,9 @@ async def make(bootstrap: str, **partitions: int) -> None:
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, count, 1) for name, count in partitions.items()])
+        async with asyncio.timeout(15):
+            while not partitions.keys() <= set(await admin.list_topics()):
+                await asyncio.sleep(0.02)
     finally:
         await admin.close()
 

@@ -1,7 +1,7 @@
 """Possession of a partition: fences, zombies, identity, and what the log may do to us."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from streams.kafka.batches import write_rows
 from streams.kafka.groups import Fence, Progress, decode_record, encode_fence, encode_group
 from streams.kafka.owner import Fenced, StateLogError, acquire
-from streams.kafka.store import DiskStore
+from streams.kafka.store import DamagedCopy, DiskStore
 from tests.streams.kafka.owners import World, delete_topic, entries, kept, make_topics, world
 
 
@@ -297,6 +297,24 @@ async def test_copy_of_another_history(w: World) -> None:
     await other.commit([(b"l", b"2")], {"clicks": 6})
     again = await w.owning(disk="a")
     assert (entries(again), again.offsets) == ({b"k": b"1", b"l": b"2"}, {"clicks": 6})
+
+
+async def test_copy_that_cannot_be_read(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damage found while the copy is loaded costs time, not the state, and nothing of the half that was read stays."""
+    owner = await w.owning(disk="a")
+    await owner.commit([(b"k", b"1"), (b"l", b"2")], {"clicks": 5})
+    await owner.commit([(b"k", None)], {"clicks": 6})
+    owner.forget()
+    again = await w.owner(disk="a")
+
+    def half() -> Iterator[tuple[bytes, bytes]]:
+        yield b"rubbish", b"1"
+        raise DamagedCopy
+
+    monkeypatch.setattr(again._store, "load", lambda: (Progress("x", 0, 2, {"clicks": 6}, 3), half()))
+    await acquire([again], bootstrap=w.bootstrap)
+    assert (entries(again), again.offsets) == ({b"l": b"2"}, {"clicks": 6})
+    assert (w.folder / "a.set-aside-1").exists()
 
 
 @pytest.mark.parametrize("value", [b"hello", b"", b"{}"])

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from schemas.campaigns import Campaign
-from streams.dedupe import event_key, fields_digest
 from streams.decode import Decoded, Decoder, Reject
+from streams.dedupe import event_key, fields_digest
 from streams.simulate import Options, Simulator, Truth
 from streams.simulate.generator import Record
 from streams.simulate.truth import compare, recount

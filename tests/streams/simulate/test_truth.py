@@ -98,7 +98,9 @@ def test_recount_of_the_cdnow_cut_sums_revenue() -> None:
     assert {window["channel"] for window in truth.windows()} == {"unknown"}
 
 
-@pytest.mark.parametrize(("second", "outcome"), [(b'"type":"like","x":1', "duplicate"), (b'"type":"like","x":2', "conflict")])
+@pytest.mark.parametrize(
+    ("second", "outcome"), [(b'"type":"like","x":1', "duplicate"), (b'"type":"like","x":2', "conflict")]
+)
 def test_recount_knows_repeats(second: bytes, outcome: str) -> None:
     """The same id and content again is a duplicate, other content a conflict; ids belong to a user."""
     line = b'{"event_id":"e","user_id":"%b","event_time":"1970-01-01T01:00:00.0009+01:00",%b}'

@@ -1,0 +1,1 @@
+"""How fast the flow is, beside plain Faust on the same events: ``python -m benchmarks``."""
