@@ -7,7 +7,6 @@ Easy to get wrong: event time must not run faster than in life. A slice that spa
 spans ten, so the pace is an argument, and part of the result.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -16,7 +15,7 @@ import msgspec
 
 from streams.simulate.catalogue import CampaignPlan, catalogue
 
-__all__ = ["Shape", "counts_by_campaign", "reference_rows", "rows"]
+__all__ = ["Shape", "campaign_of", "reference_rows", "rows"]
 
 TYPES = ("impression", "click", "pageview")
 WEIGHTS = (80, 12, 8)
@@ -87,9 +86,13 @@ def rows(shape: Shape, start_ms: int) -> Iterator[Row]:
         yield f"user-{user}".encode(), _encode(event)
 
 
-def counts_by_campaign(values: Iterator[bytes]) -> dict[str, int]:
-    """Return how many events each campaign has: what both contestants must find."""
-    decode = msgspec.json.Decoder(dict[str, object]).decode
-    return dict(Counter(str(decode(value)["campaign_id"]) for value in values))
+class _Campaign(msgspec.Struct):
+    campaign_id: str
 
 
+_campaign = msgspec.json.Decoder(_Campaign).decode
+
+
+def campaign_of(value: bytes) -> str:
+    """Return the campaign of an event."""
+    return _campaign(value).campaign_id

@@ -82,21 +82,20 @@ class Decoder:
         if self._broken(event):
             return self._decode_slowly(raw, timestamp_ms)
         time: Any = event.event_time
-        if type(time) is not int:
-            time = event.event_time = epoch_ms(time)
-        if self._floor_ms <= time <= timestamp_ms + self._skew_ms:
+        if type(time) is int and self._floor_ms <= time <= timestamp_ms + self._skew_ms:
             return Decoded(event, {})
-        return self._reject_time(event, timestamp_ms)
+        return self._check_time(Decoded(event, {}), timestamp_ms)
 
     def _decode_slowly(self, raw: bytes, timestamp_ms: int) -> Decoded | Reject:
         decoded = self._slow.decode(raw)
-        if isinstance(decoded, Reject):
-            return decoded
+        return decoded if isinstance(decoded, Reject) else self._check_time(decoded, timestamp_ms)
+
+    def _check_time(self, decoded: Decoded, timestamp_ms: int) -> Decoded | Reject:
         event = decoded.event
         time: Any = event.event_time
-        if type(time) is not int:
-            time = event.event_time = epoch_ms(time)
-        if self._floor_ms <= time <= timestamp_ms + self._skew_ms:
+        if isinstance(time, datetime):
+            event.event_time = epoch_ms(time)
+        if self._floor_ms <= event.event_time <= timestamp_ms + self._skew_ms:
             return decoded
         return self._reject_time(event, timestamp_ms)
 

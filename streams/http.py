@@ -78,16 +78,13 @@ class MetricsServer:
         for port in range(self.port, last + 1):
             try:
                 return _Server(self.host, port, self._metrics, self._health)
-            except OSError as error:
-                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                    raise SettingsError(
-                        [
-                            f"metrics_host: cannot listen on {self.host}: {error.strerror}; give an address of this machine"
-                        ]
-                    ) from error
-        raise SettingsError(
-            [f"metrics_port: no port from {self.port} to {last} may be used on {self.host}; give another first port"]
-        )
+            except (OSError, UnicodeError) as error:
+                if getattr(error, "errno", None) not in (errno.EADDRINUSE, errno.EACCES):
+                    why = getattr(error, "strerror", None) or "no host name"
+                    problem = f"metrics_host: cannot listen on {self.host}: {why}; give an address of this machine"
+                    raise SettingsError([problem]) from error
+        problem = f"metrics_port: no port from {self.port} to {last} is free on {self.host}; give another first port"
+        raise SettingsError([problem])
 
 
 class _Server(ThreadingTCPServer):

@@ -13,7 +13,9 @@ however they were cut into slices, so a replay judges the same.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
+from schemas.events import AdEvent, Event, Order
 from schemas.reasons import Outcome, RejectReason
 from streams.counts import measure_of, money_of
 from streams.decode import Decoder, Reject
@@ -82,12 +84,12 @@ class Judge:
         decode = self._decoder.decode
         for record in records:
             decoded = decode(record.value, record.timestamp)
-            if type(decoded) is Reject:
+            if isinstance(decoded, Reject):
                 self._dead_letter(record, decoded, Outcome.REJECTED)
             else:
                 self._judge(record, decoded.event, decoded.extra)
 
-    def _judge(self, record: Record, event, extra) -> None:  # type: ignore[no-untyped-def]
+    def _judge(self, record: Record, event: Event, extra: dict[str, Any]) -> None:
         key = event_key(event.user_id, event.event_id)
         digest = fields_digest(event)
         watermark = self.watermark.value
@@ -115,7 +117,7 @@ class Judge:
         pane = (self._source.topic, pane_start(time), enriched.channel, enriched.campaign)
         self._fold(event, pane, record.offset)
 
-    def _fold(self, event, pane: Pane, offset: int) -> None:  # type: ignore[no-untyped-def]
+    def _fold(self, event: Event, pane: Pane, offset: int) -> None:
         row = self.changed.get(pane)
         if row is None:
             row = self._panes.open(self.changed, pane, offset)
@@ -123,9 +125,9 @@ class Judge:
         counts = row.counts
         measure = _measure_of(pane[0], event.type)
         counts[measure] = counts.get(measure, 0) + 1
-        money = event.cost_micros if pane[0] == "clicks" else event.revenue_micros if pane[0] == "orders" else 0
-        if money:
-            measure = _money_of(pane[0], event.type, event.currency)
+        money, currency = _money(event)
+        if money and currency:
+            measure = _money_of(pane[0], event.type, currency)
             counts[measure] = counts.get(measure, 0) + money
 
     def _dead_letter(self, record: Record, reject: Reject, outcome: str) -> None:
@@ -137,3 +139,10 @@ class Judge:
         """Return how many of a sample of records lie in another partition than their key says."""
         sample: Iterator[bytes] = (r.key for r in records[::ROUTING_SAMPLE] if r.key)
         return sum(partition_of(key) != number for key in sample)
+
+
+def _money(event: Event) -> tuple[int | None, str | None]:
+    """Return the amount that an event moves and its currency."""
+    if isinstance(event, AdEvent):
+        return event.cost_micros, event.currency
+    return (event.revenue_micros, event.currency) if isinstance(event, Order) else (None, None)

@@ -90,10 +90,7 @@ class PaneTable:
     def open(self, changed: dict[Pane, Row], pane: Pane, offset: int) -> Row:
         """Put the row of ``pane`` into ``changed``, the rows of a slice not yet durable; return it."""
         kept = self.rows.get(pane)
-        if kept is None:
-            row = Row(offset, offset, {})
-        else:
-            row = Row(kept.incarnation, offset, dict(kept.counts))
+        row = Row(kept.incarnation, offset, dict(kept.counts)) if kept else Row(offset, offset, {})
         changed[pane] = row
         return row
 

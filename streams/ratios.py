@@ -10,7 +10,6 @@ paid for as well. So what one click costs is unknown once clicks were paid for i
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streams.counts import split
 from streams.intervals import Interval, interval, rate_interval
 
 __all__ = [
@@ -226,8 +225,8 @@ def money_by_currency(counts: Mapping[str, int], name: str) -> dict[str, int]:
     >>> money_by_currency({"clicks": 4, "spend:EUR": 2, "spend:USD": 0, "revenue:EUR": 3}, "spend")
     {'EUR': 2}
     """
-    parts = ((split(measure), value) for measure, value in counts.items())
-    return {part: value for (kind, part), value in parts if kind == name and value}
+    kind = name + ":"
+    return {measure[len(kind) :]: value for measure, value in counts.items() if value and measure.startswith(kind)}
 
 
 def _only(money: Mapping[str, int], currency: str | None) -> int | None:

@@ -6,8 +6,8 @@ counts are added *before* anything is divided: a ratio of sums, never a sum of r
 Easy to get wrong: names are kept by the first that comes, for as long as the process lives. A counter that moved from
 one name to another would look like a loss here and a burst there.
 
-Money is shown in units of its currency: micros / 1e6 as a double, the nearest one to the exact amount. It is right to
-the micro up to 2**53 micros (nine billion units).
+Money is shown in units of its currency: micros / 1e6 as a double, the nearest one to the exact amount. It tells the
+exact micro up to 2**33 units (8.5 billion).
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from streams.counts import Counts, add, split
 from streams.labels import OTHER, Bounded, clean
-from streams.ratios import MICROS, money_by_currency, of_counts
+from streams.ratios import MICROS, Ratios, money_by_currency, of_counts
 
 __all__ = ["MergedView", "Row", "Shown"]
 
@@ -80,10 +80,14 @@ class Shown:
     def gauges(self) -> Iterator[Row]:
         """Yield rolling ratios that are known, and how many names were not kept since the last call."""
         for (scope, *labels), counts in self._rolling().items():
-            yield from _known(scope, _RATIOS, (*labels,), of_counts(counts))
-            for currency in money_by_currency(counts, "spend"):
+            spent = [*money_by_currency(counts, "spend")]
+            ratios = of_counts(counts, spent[0] if spent else None)
+            yield from _known(scope, _RATIOS, (*labels,), ratios)
+            for currency in spent:
+                if currency != ratios.currency:
+                    ratios = of_counts(counts, currency)
                 if self._currencies.keeps(currency):
-                    yield from _known(scope, _MONEY_RATIOS, (*labels, currency), of_counts(counts, currency))
+                    yield from _known(scope, _MONEY_RATIOS, (*labels, currency), ratios)
         yield from self._unnamed("channel", self._channels)
         yield from self._unnamed("campaign", self._pairs)
         yield from self._unnamed("currency", self._currencies)
@@ -118,7 +122,7 @@ class Shown:
         values.refused.clear()
 
 
-def _known(scope: str, ratios: Mapping[str, str], labels: tuple[str, ...], values: object) -> Iterator[Row]:
+def _known(scope: str, ratios: Mapping[str, str], labels: tuple[str, ...], values: Ratios) -> Iterator[Row]:
     for name, field in ratios.items():
         value: float | None = getattr(values, field)
         if value is not None:

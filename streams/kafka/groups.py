@@ -101,7 +101,7 @@ class Part(msgspec.Struct, array_like=True, tag="G"):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Fence | Part).decode
+_decode: Callable[[bytes], Fence | Part] = msgspec.msgpack.Decoder(Fence | Part).decode
 _decode_changes = msgspec.msgpack.Decoder(list[Change]).decode
 
 
@@ -209,9 +209,7 @@ class LogReplay:
         if not self._half:
             progress.position = offset + 1
 
-    def written(
-        self, changes: Sequence[Change] | None, after: dict[str, int], parts: Sequence[bytes]
-    ) -> None:
+    def written(self, changes: Sequence[Change] | None, after: dict[str, int], parts: Sequence[bytes]) -> None:
         """Take a group of our own that lies in the log where we expected it.
 
         ``changes`` is ``None`` for a snapshot, which the state already equals.
@@ -271,11 +269,7 @@ class LogReplay:
             return False  # of an owner that had lost the partition
         if marker.epoch == progress.epoch and marker.seq <= progress.seq:
             return False  # repeated
-        fits = (
-            marker.epoch == progress.epoch
-            and marker.seq == progress.seq + 1
-            and marker.before == progress.offsets
-        )
+        fits = marker.epoch == progress.epoch and marker.seq == progress.seq + 1 and marker.before == progress.offsets
         self.unfitting += not fits
         return fits
 

@@ -12,26 +12,15 @@ is in the log. The process must end; recovery reads the log and finds out.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.kafka.batches import write_rows
-from streams.kafka.groups import (
-    Change,
-    Fence,
-    ForeignRecord,
-    LogGap,
-    LogReplay,
-    Part,
-    Progress,
-    decode_record,
-    encode_fence,
-    encode_group,
-)
+from streams.kafka.groups import Change, Fence, LogGap, encode_fence, encode_group
 from streams.kafka.reader import delete_before, log_starts, new_reader, read_through
+from streams.kafka.replica import Replica, State, StateLogError
 from streams.kafka.store import Store
 
 __all__ = ["Fenced", "PartitionOwner", "State", "StateLogError", "acquire"]
@@ -46,24 +35,7 @@ class Fenced(Exception):
     """Another owner took this partition over; what we were about to commit does not count."""
 
 
-class StateLogError(Exception):
-    """The state log holds something that no owner wrote, or has lost its beginning."""
-
-
-class State(Protocol):
-    """What a stage keeps for one partition, as entries of bytes."""
-
-    def apply(self, changes: Iterable[Change]) -> None:
-        """Take the changes of whole groups; must not fail on what the stage itself wrote."""
-
-    def dump(self) -> Iterable[tuple[bytes, bytes]]:
-        """Yield every entry: applied to an empty state they give this state."""
-
-    def clear(self) -> None:
-        """Become the empty state."""
-
-
-class PartitionOwner:
+class PartitionOwner(Replica):
     """State, local copy and state log of one partition of one stage.
 
     Args:
@@ -87,147 +59,31 @@ class PartitionOwner:
         name: str,
         snapshot_bytes: int,
     ) -> None:
-        self.tp = tp
-        self.state = state
-        self.owned = False
-        self.loaded = False
-        self._store = store
+        super().__init__(tp, state, store)
         self._producer = producer
         self._bootstrap = bootstrap
         self._name = name
         self._snapshot_bytes = snapshot_bytes
-        self._epoch = -1
         self._lock = asyncio.Lock()
-        self._replay = LogReplay(Progress(), self._applied)
-
-    @property
-    def progress(self) -> Progress:
-        """How far the state has come."""
-        return self._replay.progress
-
-    @property
-    def offsets(self) -> dict[str, int]:
-        """Next source offsets; a topic not yet read is absent."""
-        return self.progress.offsets
 
     # -- taking possession ---------------------------------------------------
-
-    def load(self) -> None:
-        """Fill memory from the local copy, once."""
-        if self.loaded:
-            return
-        self._restart(Progress())
-        kept = self._store.load()
-        if kept is not None:
-            progress, entries = kept
-            try:
-                self.state.apply(entries)
-                self._replay = LogReplay(progress, self._applied)
-            except Exception as error:  # whatever it is, the log has the state
-                self.start_over(repr(error))
-        self.loaded = True
 
     async def write_fence(self) -> int:
         """Claim the partition; return the fence's offset."""
         fence = Fence(self.progress.log_id, self._name, nonce=secrets.token_hex(8))
-        meta = await self._producer.send_and_wait(
-            self.tp.topic, encode_fence(fence), partition=self.tp.partition
-        )
+        meta = await self._producer.send_and_wait(self.tp.topic, encode_fence(fence), partition=self.tp.partition)
         return int(meta.offset)
-
-    def start_over(self, reason: str) -> None:
-        """Forget the state; the local copy is set aside, loudly."""
-        place = self._store.set_aside()
-        log.error(
-            "local state cannot be used: starting from the log",
-            topic=self.tp.topic,
-            partition=self.tp.partition,
-            reason=reason,
-            kept=str(place) if place else None,
-        )
-        self._restart(Progress())
-
-    def check_start(self, start: int, value: bytes | None, fence: int) -> None:
-        """Look at the log's first record: is the state that we hold a state of this log?
-
-        Raises:
-            StateLogError: the log was cut, not by us, and the state with it.
-        """
-        record = self._decode(start, value)
-        known, log_id = self.progress.log_id, record.names(start)
-        if known not in ("", log_id):
-            self.start_over(f"the log is {log_id}, the state is of {known}")
-        elif self.progress.position > fence != self.progress.epoch:
-            self.start_over(f"the log ends before {fence}, the state has read to {self.progress.position}")
-        if self.progress.position < start:
-            if not (isinstance(record, Part) and record.snapshot and record.index == 0):
-                raise StateLogError(
-                    f"{self.tp.topic}[{self.tp.partition}] begins at offset {start} without a snapshot: something "
-                    "else than campaignwatch deleted records of it. Set its retention.ms to -1 and its "
-                    "cleanup.policy to delete; delete the topic to start clean"
-                )
-            self._restart(Progress(position=start))
-
-    def begin(self) -> int:
-        """Prepare to be fed; return the log offset that is wanted next."""
-        self._replay.rewind()
-        return self.progress.position
-
-    def feed(self, offset: int, value: bytes | None) -> None:
-        """Take one record of the log while recovering."""
-        try:
-            self._replay.feed(offset, value)
-        except ForeignRecord as error:
-            raise self._foreign(offset, error) from error
 
     def settle(self, fence: int) -> None:
         """Finish recovery: we own the partition if our fence is the newest."""
         if self._replay.unfitting:
             log.error("groups in the state log do not fit", where=self._where(), groups=self._replay.unfitting)
         self._store.write([], self.progress, replace=False)
-        self._epoch = fence
         self.owned = self.progress.epoch == fence
-
-    @property
-    def misfits(self) -> bool:
-        """Whether the log tells another story than the local copy that we began with."""
-        return bool(self._replay.unfitting) and self._replay.began > 0
 
     def release(self) -> None:
         """Stop writing; memory is kept, so getting the partition back is cheap."""
         self.owned = False
-
-    def forget(self) -> None:
-        """Drop memory and close the local copy: somebody else owns the partition now."""
-        self.owned = self.loaded = False
-        self._restart(Progress())
-        self._store.close()
-
-    def _restart(self, progress: Progress) -> None:
-        self.state.clear()
-        self._replay = LogReplay(progress, self._applied)
-
-    def _applied(self, changes: Sequence[Change], replace: bool) -> None:
-        try:
-            if replace:
-                self.state.clear()
-            self.state.apply(changes)
-            self._store.write(changes, self.progress, replace=replace)
-        except BaseException:
-            self.owned = self.loaded = False  # memory may be ahead of the disk, or half changed
-            raise
-
-    def _decode(self, offset: int, value: bytes | None) -> Fence | Part:
-        try:
-            return decode_record(value)
-        except ForeignRecord as error:
-            raise self._foreign(offset, error) from error
-
-    def _foreign(self, offset: int, error: ForeignRecord) -> StateLogError:
-        return StateLogError(
-            f"{self.tp.topic}[{self.tp.partition}] offset {offset} holds no state record ({error}): another program "
-            "or version writes to this topic. Use another topic prefix, or delete the topic to start clean"
-        )
 
     # -- writing -------------------------------------------------------------
 
@@ -261,7 +117,7 @@ class PartitionOwner:
 
     async def _append(self, parts: list[bytes]) -> bool:
         """Write a group. True: it lies where we expected. False: the log was read again."""
-        if not self.owned or self.progress.epoch != self._epoch:
+        if not self.owned:
             raise Fenced(self._where())
         if self._lock.locked():
             raise RuntimeError(f"two writers at once on {self._where()}")
@@ -301,9 +157,6 @@ class PartitionOwner:
         if self.progress.epoch != epoch or self.progress.seq < wanted:
             raise Fenced(self._where())
 
-    def _where(self) -> str:
-        return f"{self.tp.topic}[{self.tp.partition}] epoch {self.progress.epoch}"
-
 
 async def acquire(owners: Sequence[PartitionOwner], *, bootstrap: str) -> None:
     """Take possession of partitions: fence them, then read their logs through the fence.
@@ -335,9 +188,7 @@ async def acquire(owners: Sequence[PartitionOwner], *, bootstrap: str) -> None:
             owner.settle(fence)
 
 
-async def _recover(
-    reader: AIOKafkaConsumer, owners: Mapping[TopicPartition, tuple[PartitionOwner, int]]
-) -> None:
+async def _recover(reader: AIOKafkaConsumer, owners: Mapping[TopicPartition, tuple[PartitionOwner, int]]) -> None:
     """Bring each owner's state to its fence; raises ``LogGap`` when that must be tried again."""
     starts = await log_starts(reader, list(owners))
     unseen = dict(starts)

@@ -39,17 +39,13 @@ def new_reader(bootstrap: str) -> AIOKafkaConsumer:
     )
 
 
-async def log_starts(
-    reader: AIOKafkaConsumer, partitions: list[TopicPartition]
-) -> Mapping[TopicPartition, int]:
+async def log_starts(reader: AIOKafkaConsumer, partitions: list[TopicPartition]) -> Mapping[TopicPartition, int]:
     """Return the first available offset of each partition."""
     starts: Mapping[TopicPartition, int] = await reader.beginning_offsets(partitions)
     return starts
 
 
-async def true_ends(
-    bootstrap: str, partitions: list[TopicPartition]
-) -> dict[TopicPartition, int]:
+async def true_ends(bootstrap: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
     """Return the real next offset of each partition, from fetch responses.
 
     Raises ``TimeoutError`` when a partition does not answer: never a guess.

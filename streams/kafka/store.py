@@ -112,10 +112,10 @@ class DiskStore:
             return None
 
     def _entries(self) -> Iterator[tuple[bytes, bytes]]:
-        key = None
+        key: object = None
         for key, value in self._db.items():
             if key != _PROGRESS:
-                yield key, value
+                yield key, value  # type: ignore[misc]  # raw mode: bytes
         last = self._db.iter()
         last.seek_to_last()  # iteration ends without an error at a damaged block
         if not last.valid() or last.key() != key:

@@ -1,7 +1,8 @@
 """Read topics whole, for checks; every function waits with a deadline, none sleeps blindly."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -9,8 +10,9 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from streams.clock import monotonic
 from streams.kafka.reader import log_starts, new_reader, read_through, true_ends
+from streams.simulate.truth import Truth, compare
 
-__all__ = ["newest_windows", "read_topic", "spans", "wait_until", "windows"]
+__all__ = ["newest_windows", "read_topic", "spans", "wait_for_windows", "wait_until", "windows"]
 
 
 async def _partitions(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
@@ -77,6 +79,20 @@ def newest_windows(bootstrap: str, topic: str) -> dict[str, dict[str, Any]]:
     return newest
 
 
+def wait_for_windows(bootstrap: str, prefix: str, truth: Truth | Mapping[str, Any], seconds: float) -> None:
+    """Wait until the newest revisions on ``campaign.windows`` equal ``truth``; fail with the first differences."""
+    differences = ["nothing was read"]
+
+    def equal() -> bool:
+        differences[:] = compare(truth, windows(bootstrap, f"{prefix}campaign.windows"))
+        return not differences
+
+    try:
+        wait_until(equal, seconds, "windows equal the truth", every=2)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{len(differences)} differences:\n" + "\n".join(differences[:20])) from None
+
+
 def wait_until(condition: Callable[[], object], seconds: float, what: str, *, every: float = 0.5) -> Any:
     """Return the first true result of ``condition``; fail with ``what`` after ``seconds``."""
     deadline = monotonic() + seconds
@@ -90,6 +106,4 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str, *, ev
 
 
 def _pause(seconds: float) -> None:
-    import threading
-
-    threading.Event().wait(seconds)
+    Event().wait(seconds)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from schemas.events import INPUTS
-from streams.simulate.truth import compare, load
-from tests.integration.reading import spans, wait_until, windows
+from streams.simulate.truth import load
+from tests.integration.reading import spans, wait_for_windows, wait_until
 from tests.integration.running import SCALE, campaignwatch
 from tests.integration.workers import metric_sum, running
 
@@ -48,6 +48,5 @@ def test_outcomes_add_up_to_the_span_of_source_offsets(bootstrap: str, prefix: s
             counted = ledger[topic]["accepted"] + ledger[topic]["late"]
             found = {"counted": counted, **{name: ledger[topic][name] for name in OUTCOMES[2:]}}
             assert {name: found[name] for name in expected} == expected
-        topic = f"{prefix}campaign.windows"
-        wait_until(lambda: not compare(truth, windows(bootstrap, topic)), 120, "windows equal the truth", every=2)
+        wait_for_windows(bootstrap, prefix, truth, 120)
         assert all(worker.alive() and worker.starts == 1 for worker in workers)

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from streams.simulate import Options, Simulator, Truth
-from streams.simulate.truth import compare
-from tests.integration.reading import spans, wait_until, windows
+from tests.integration.reading import spans, wait_for_windows, wait_until
 from tests.integration.running import SCALE, campaignwatch
-from tests.integration.sending import send
+from tests.integration.sending import send, send_references
 from tests.integration.workers import Worker, running
 
 KILLS = 10 if SCALE > 1 else 3
@@ -29,6 +28,7 @@ def test_totals_survive_kill_9_and_zombies(bootstrap: str, prefix: str, tmp_path
     truth = Truth()
     options = Options(seed=7, rate=400, events=EVENTS_PER_FAULT * (len(faults) + 1), duplicates=0.02, late=0.02)
     stream = Simulator(options, truth=truth)
+    send_references(bootstrap, prefix, stream)
     with running(3, bootstrap, prefix, tmp_path, slice_records=200, session_timeout_ms=6_000) as workers:
         send(bootstrap, prefix, stream, EVENTS_PER_FAULT)
         for fault in faults:
@@ -37,8 +37,7 @@ def test_totals_survive_kill_9_and_zombies(bootstrap: str, prefix: str, tmp_path
             wanted = before + chance.randrange(1, sent // 2)
             wait_until(lambda goal=wanted: _done(bootstrap, prefix) >= goal, 60, "work in the middle of it", every=0.05)
             _strike(chance.choice(workers), fault)
-        topic = f"{prefix}campaign.windows"
-        wait_until(lambda: not compare(truth, windows(bootstrap, topic)), 180, "windows equal the truth", every=2)
+        wait_for_windows(bootstrap, prefix, truth, 180)
         print("faults:", {name: faults.count(name) for name in set(faults)}, "starts:", [w.starts for w in workers])
 
 

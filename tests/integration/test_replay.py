@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.simulate.truth import compare, recount
-from tests.integration.reading import wait_until, windows
+from streams.simulate.truth import recount
+from tests.integration.reading import wait_for_windows
 from tests.integration.running import campaignwatch, data_file
 from tests.integration.workers import running
 
@@ -34,10 +34,6 @@ def test_every_window_of_a_replayed_file_is_exact(
     campaignwatch("topics", "create", "--broker", bootstrap, "--topic-prefix", prefix)
     with running(workers, bootstrap, prefix, tmp_path) as started:
         campaignwatch("replay", str(path), "--topic", topic, "--broker", bootstrap, "--topic-prefix", prefix)
-
-        def differences() -> list[str]:
-            return compare(truth, windows(bootstrap, f"{prefix}campaign.windows"))
-
-        wait_until(lambda: not differences(), 180, "windows equal the file", every=2)
+        wait_for_windows(bootstrap, prefix, truth, 180)
         assert [worker.starts for worker in started] == [1] * workers
         assert all(worker.alive() for worker in started)

@@ -63,7 +63,7 @@ def test_after_a_hostile_record_the_next_one_is_decoded(case: Case) -> None:
     assert isinstance(decoder.decode(raw(event(case.topic)), NOW), Decoded)
 
 
-@pytest.mark.parametrize("field", ["user_id", "event_id", "type", "event_time", "cost_micros", "currency", "ip", "page"])
+@pytest.mark.parametrize("field", ["user_id", "event_id", "type", "event_time", "cost_micros", "currency", "ip"])
 def test_an_error_never_repeats_a_value(field: str) -> None:
     """What is personal stays in the raw bytes."""
     for value in ("ada.lovelace@example.org\n", "ada.lovelace@example.org" * 200, ["ada.lovelace@example.org"]):
@@ -88,7 +88,8 @@ def test_a_reject_carries_the_type_if_it_is_known(topic: str) -> None:
     for kind in TYPES[topic]:
         assert rejected(topic, raw(event(topic, type=kind, user_id=None))).type == kind
         assert rejected(topic, raw(event(topic, type=kind, event_time=0, campaign_id="c", x=1))).type == kind
-    for other in ("teleport", None, [], 3, {"type": "click"}):
+    others: list[object] = ["teleport", None, [], 3, {"type": "click"}]
+    for other in others:
         assert rejected(topic, raw(event(topic, type=other))).type == "unknown"
     assert rejected(topic, b"{").type == "unknown"
 
@@ -216,7 +217,7 @@ def test_unknown_fields_are_kept_and_personal_ones_dropped() -> None:
 
 def test_nesting_up_to_the_limit_is_read() -> None:
     """64 levels, however many brackets stand side by side or in strings."""
-    fields = event("clicks", wide=[[]] * 5_000, brackets="[" * 5_000)
+    fields = event("clicks", wide=[[]] * 2_000, brackets="[" * 2_000)
     value = raw(fields)[:-1] + b', "deep": ' + b"[" * 63 + b"]" * 63 + b"}"
     assert set(accepted("clicks", value).extra) == {"wide", "brackets"}
 

@@ -104,8 +104,12 @@ function newRow(name, cells) {
   return row;
 }
 
+function some(amounts) {
+  return Object.keys(amounts).length ? amounts : null;
+}
+
 function ratio(cell, value, text) {
-  const known = value !== null && value !== undefined;
+  const known = value !== null;
   put(cell, known ? text(value) : "–", known ? "" : UNKNOWN);
   cell.classList.toggle("unknown", !known);
 }
@@ -114,9 +118,7 @@ const CHANNEL_CELLS = ["", "", "ratio", "", "ratio", "", "", "ratio", "ratio", "
 
 function fillChannel(cells, row) {
   const [name, impressions, clicks, ctr, orders, conversion, spend, revenue, cpc, cpa, roas, speed] = cells;
-  const ratios = row.ratios[chosen] ?? {};
-  const currencies = Object.keys(row.spend);
-  const price = (value) => amountText(value, currencies.length === 1 ? currencies[0] : "", 2);
+  const ratios = row.ratios[chosen] ?? { ctr: null, conversion: null, cpc: {}, cpa: {}, roas: {} };
   put(name, row.channel || "all channels", row.channel === "unknown" ? "Neither a channel nor a known campaign was given." : "");
   put(impressions, whole.format(row.impressions));
   put(clicks, whole.format(row.clicks));
@@ -125,9 +127,9 @@ function fillChannel(cells, row) {
   put(revenue, money(row.revenue), money(row.revenue, 2));
   ratio(ctr, ratios.ctr, (value) => percent.format(value));
   ratio(conversion, ratios.conversion, (value) => percent.format(value));
-  ratio(cpc, ratios.cpc, price);
-  ratio(cpa, ratios.cpa, price);
-  ratio(roas, ratios.roas, (value) => factor.format(value));
+  ratio(cpc, some(ratios.cpc), (amounts) => money(amounts, 2));
+  ratio(cpa, some(ratios.cpa), (amounts) => money(amounts, 2));
+  ratio(roas, some(ratios.roas), (factors) => Object.values(factors).map((value) => factor.format(value)).join(" / "));
   if (!speed.firstChild) speed.append(document.createElement("span"), curve());
   put(speed.firstChild, row.clicks_per_second === null ? "–" : rate.format(row.clicks_per_second));
   draw(speed.lastChild, row.history);
@@ -173,9 +175,15 @@ function showWorkers() {
   const words = ["starting", "down", "unhealthy"].filter(count).map((state) => `${count(state)} ${state}`);
   put(byId("workers-detail"), words.join(", ") || "all healthy");
   byId("workers-tile").className = `tile ${count("down") ? "bad" : words.length ? "" : "good"}`;
-  const notice = byId("notice");
-  notice.hidden = !count("down");
-  put(notice, `${count("down")} of ${page.workers.length} workers down: totals lack its part until another has taken over.`);
+  showNotice(count("down"));
+}
+
+function showNotice(down) {
+  const notices = [];
+  if (down) notices.push(`${down} of ${page.workers.length} workers down: totals lack its part until another has taken over.`);
+  if (page.stalled.length) notices.push(`Stalled, and holding back the others: ${page.stalled.join(", ")}.`);
+  byId("notice").hidden = !notices.length;
+  put(byId("notice"), notices.join(" "));
 }
 
 function showTiles() {
@@ -188,7 +196,8 @@ function showTiles() {
     return;
   }
   put(byId("counted"), dateAndTime(page.watermark_ms), new Date(page.watermark_ms).toISOString());
-  put(byId("lag"), `${ago(page.time_ms - page.watermark_ms)} behind now`);
+  const waiting = page.waiting ? `, ${whole.format(page.waiting)} records wait` : "";
+  put(byId("lag"), `${ago(page.time_ms - page.watermark_ms)} behind now${waiting}`);
   put(byId("final"), dateAndTime(page.final_ms), new Date(page.final_ms).toISOString());
 }
 

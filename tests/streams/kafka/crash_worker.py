@@ -1,4 +1,4 @@
-"""A process to be killed: counts a made-up source into a state log. ``python -m tests.streams.kafka.crash_worker …``."""
+"""A process to be killed: it counts a made-up source into a state log."""
 
 import asyncio
 import sys

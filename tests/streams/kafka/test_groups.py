@@ -1,5 +1,8 @@
 """Groups and their replay, without a broker: what counts and what does not."""
 
+import contextlib
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,8 +195,6 @@ def test_group_that_does_not_continue_the_state_is_ignored(change: dict[str, obj
     assert isinstance(part, Part)
     for name, value in change.items():
         setattr(part, name, value)
-    import msgspec
-
     book.read(msgspec.msgpack.encode(part))
     assert book.entries == {b"a": b"1"}
     assert (book.replay.ignored, book.replay.unfitting) == (1, unfitting)
@@ -276,7 +277,7 @@ def test_reading_can_begin_again_after_an_interruption() -> None:
     assert book.read_log(log + parts).entries == dict(big(3))
 
 
-@pytest.mark.parametrize("value", [None, b"", b"{}", b"\x93\xa1X\xa1a\xa1b", b"\xff" * 40, encode_fence(Fence("", "", ""))[:-1]])
+@pytest.mark.parametrize("value", [None, b"", b"{}", b"\x93\xa1X\xa1a\xa1b", b"\xff" * 40, fence()[:-1]])
 def test_foreign_bytes_are_refused(value: bytes | None) -> None:
     """Whatever is no fence and no part raises one error, and changes nothing."""
     with pytest.raises(ForeignRecord):
@@ -293,8 +294,6 @@ def test_part_with_foreign_changes_is_refused() -> None:
     book, _ = opened()
     part = decode_record(group(book, [(b"a", b"1")], {"clicks": 5})[0])
     part.data = b"\xc1"  # type: ignore[union-attr]
-    import msgspec
-
     with pytest.raises(ForeignRecord):
         book.replay.feed(1, msgspec.msgpack.encode(part))
     assert book.replay.progress.seq == 0
@@ -303,7 +302,5 @@ def test_part_with_foreign_changes_is_refused() -> None:
 @given(st.binary(max_size=80))
 def test_random_bytes_never_raise_anything_else(value: bytes) -> None:
     """Reading a foreign record has one kind of failure."""
-    try:
+    with contextlib.suppress(ForeignRecord):
         decode_record(value)
-    except ForeignRecord:
-        pass

@@ -113,6 +113,26 @@ async def test_zombie_between_our_batches(w: World, monkeypatch: pytest.MonkeyPa
     assert await w.recovered() == ({b"k": b"1"}, {"clicks": 2})
 
 
+async def test_group_torn_by_a_zombie(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zombie's group between our batches spoils ours without a fence: we are told, and can begin again."""
+    old = await w.owning()
+    new = await w.owning()
+    stale = encode_group([(b"k", b"zombie")], progress=old.progress, after={"clicks": 9})
+
+    async def torn(producer, topic, partition, rows):  # type: ignore[no-untyped-def]
+        first = await write_rows(producer, topic, partition, rows[:1])
+        await write_rows(producer, topic, partition, [(None, part) for part in stale])
+        return first + await write_rows(producer, topic, partition, rows[1:])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("streams.kafka.owner.write_rows", torn)
+        with pytest.raises(Fenced):
+            await new.commit([(b"k", b"x" * 300_000)], {"clicks": 5})
+    await acquire([new], bootstrap=w.bootstrap)
+    await new.commit([(b"k", b"1")], {"clicks": 2})
+    assert await w.recovered() == ({b"k": b"1"}, {"clicks": 2})
+
+
 async def test_zombie_records_before_ours_do_no_harm(w: World) -> None:
     """An owner whose expected offset was taken by a zombie reads the log, finds its own group whole, goes on."""
     old = await w.owning(disk="old")
@@ -174,7 +194,7 @@ async def test_possession_waits_for_the_group_on_its_way(w: World, monkeypatch: 
     commit = asyncio.create_task(owner.commit([(b"k", b"1")], {"clicks": 5}))
     await sent.wait()
     again = asyncio.create_task(acquire([owner], bootstrap=w.bootstrap))
-    await asyncio.sleep(0)
+    assert not (await asyncio.wait([again], timeout=0.5))[0]
     go_on.set()
     await asyncio.gather(commit, again)
     assert (owner.progress.seq, len(applied)) == (1, 1)
