@@ -51,7 +51,7 @@ requirements: $(VENV)/.dev ## pin every dependency again (ARGS=--upgrade for new
 	@$(COMPILE) --group build --group dev -c requirements.txt -o requirements-dev.txt
 
 clean: ## remove the environment and every cache, not the state
-	rm -rf $(VENV) .cache .ci-logs .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .cache .ci-logs .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/browser/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say what .venv holds; a changed requirements file or pyproject.toml brings it up to date.

@@ -7,15 +7,18 @@ repeat or reorder publications after a crash, so a reader keeps the highest ``re
 
 from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
-from schemas.fields import SCHEMA_VERSION, CampaignId, Channel, Count, EpochMs, MoneyByCurrency, doc
+from schemas.fields import NO_CONTROL_CHARACTERS, SCHEMA_VERSION, Channel, Count, EpochMs, MoneyByCurrency, doc
 
 __all__ = ["LEVELS", "STATES", "CampaignWindow", "Level", "State"]
 
 Level = Literal["1m", "5m", "1h", "1d"]
 LEVELS: tuple[Level, ...] = ("1m", "5m", "1h", "1d")
 """Published lengths of windows, shortest first."""
+
+# Not CampaignId | Literal[""]: msgspec then asks the empty text for CampaignId's length too.
+CampaignOrNone = Annotated[str, Meta(max_length=128, extra_json_schema={"pattern": NO_CONTROL_CHARACTERS})]
 
 State = Literal["provisional", "final", "revised"]
 STATES: tuple[State, ...] = ("provisional", "final", "revised")
@@ -31,7 +34,7 @@ class CampaignWindow(Struct, kw_only=True):
     id: Annotated[str, doc("Identity: scope, channel, campaign, level, start; also the record's key.")] = ""
     scope: Annotated[Literal["channel", "campaign"], doc("Sum over a channel, or one campaign within it.")] = "channel"
     channel: Annotated[Channel, doc("Marketing channel.")] = "unknown"
-    campaign_id: Annotated[CampaignId | Literal[""] | None, doc(
+    campaign_id: Annotated[CampaignOrNone | None, doc(
         "The campaign; null at channel scope, empty for events without one.")] = None
     level: Annotated[Level, doc("Length of the window.")] = "1m"
     start_ms: Annotated[EpochMs, doc("First moment, epoch milliseconds.")] = 0

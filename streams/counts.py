@@ -6,7 +6,7 @@ numbers that only grow, so sums are exact and a difference is what came since.
 """
 
 from collections.abc import Mapping
-
+from typing import Any
 
 __all__ = ["Counts", "add", "difference", "measure_of", "money_of", "split", "window_fields"]
 
@@ -73,9 +73,9 @@ def money_of(topic: str, kind: str, currency: str) -> str:
     return f"{name}:{currency}"
 
 
-def window_fields(counts: Mapping[str, int]) -> dict[str, int | dict[str, int]]:
+def window_fields(counts: Mapping[str, int]) -> dict[str, Any]:
     """Return the fields of a :class:`~schemas.windows.CampaignWindow` that hold counts."""
-    fields: dict[str, int | dict[str, int]] = dict.fromkeys(_PLAIN, 0)
+    fields: dict[str, Any] = dict.fromkeys(_PLAIN, 0)
     money: dict[str, dict[str, int]] = {field: {} for field in _MONEY.values()}
     interactions: dict[str, int] = {}
     for measure, value in counts.items():

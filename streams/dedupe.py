@@ -30,7 +30,8 @@ _fields = msgspec.msgpack.Encoder().encode
 def event_key(user_id: str, event_id: str) -> bytes:
     """Return the 16-byte identity of an event within its topic.
 
-    The length before the user keeps apart what would be one text. 128 bits: at 20 million remembered ids a chance collision has probability 1e-24.
+    The length before the user keeps apart what would be one text. 128 bits: at 20 million remembered
+    ids a chance collision has probability 1e-24.
     """
     return blake2b(f"{len(user_id)} {user_id}{event_id}".encode(), digest_size=16).digest()
 
@@ -48,7 +49,7 @@ def pack_ids(rows: Iterable[SeenId]) -> bytes:
 
 def unpack_ids(blob: bytes) -> Iterator[SeenId]:
     """Return what :func:`pack_ids` was given."""
-    return _ROW.iter_unpack(blob)  # type: ignore[return-value]
+    return _ROW.iter_unpack(blob)
 
 
 class SeenIds:

@@ -157,7 +157,7 @@ class MergePartition:
         due = self.windows.due(final_until, PUBLISHED_AT_ONCE)
         if not due:
             return None
-        changes = [(b"w" + key, value) for key, value in WindowTable.encode(due)]
+        changes: list[Change] = [(b"w" + key, value) for key, value in WindowTable.encode(due)]
         changes.append((b"o", _pack(list(due))))
         rows = [record_of(key, window, watermark) for key, window in due.items()]
         return Step(changes, after=[self._send(rows)])
@@ -207,7 +207,7 @@ class MergeStage:
     """Merge panes into windows, totals and rolling numbers."""
 
     name = "merge"
-    sources = ("panes",)
+    sources: tuple[str, ...] = ("panes",)
     state_topic = "state.merge"
 
     def __init__(self, settings: Settings, *, metrics: Metrics) -> None:

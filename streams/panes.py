@@ -97,7 +97,9 @@ class PaneTable:
     def droppable(self, topic: str, until_ms: int) -> list[Pane]:
         """Return the published rows of ``topic`` whose pane ends by ``until_ms``."""
         newest = until_ms - PANE_MS
-        return [pane for pane in self.rows if pane[0] == topic and pane[1] <= newest]
+        return [
+            pane for pane in self.rows if pane[0] == topic and pane[1] <= newest and pane not in self.unpublished
+        ]
 
     def put(self, raw_pane: bytes, raw_row: bytes | None) -> None:
         """Take a durable change of one row."""

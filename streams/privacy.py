@@ -30,10 +30,14 @@ class Hasher:
             raise ValueError("the hash key is empty: set CAMPAIGNWATCH_HASH_KEY")
         secret = blake2b(key.encode(), digest_size=32).digest()
 
-        def digest(text: str) -> str:
+        def user(text: str) -> str:
             return blake2b(text.encode(), key=secret, digest_size=16).hexdigest()
 
-        self.user = lru_cache(_CACHE)(digest)
+        def ip(text: str) -> str:
+            # apart from users: an address that somebody uses as user id must not give its hash away
+            return blake2b(text.encode(), key=secret, digest_size=16, person=b"ip").hexdigest()
+
+        self.user = lru_cache(_CACHE)(user)
         """Return the 32 hex digits that stand for a user."""
-        self.ip = lru_cache(_CACHE)(digest)
+        self.ip = lru_cache(_CACHE)(ip)
         """Return the 32 hex digits that stand for a network address."""

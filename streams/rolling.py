@@ -39,7 +39,9 @@ class RecentPanes:
     def __init__(self) -> None:
         self.starts: dict[int, dict[Pane, Counts]] = {}
 
-    def changed(self, overlay: dict[Pane, Counts], pane: Pane, counts: Mapping[str, int], watermark: int | None) -> None:
+    def changed(
+        self, overlay: dict[Pane, Counts], pane: Pane, counts: Mapping[str, int], watermark: int | None
+    ) -> None:
         """Add to a pane in ``overlay``, unless it is too old to be shown."""
         if watermark is not None and pane[1] <= watermark - MEMORY_MS:
             return

@@ -51,9 +51,7 @@ class Watermark(msgspec.Struct, array_like=True):
         if known is None or time_ms > known[0]:
             ahead[user] = (time_ms, offset)
         self.raises += 1
-        if len(ahead) >= USERS:
-            self._advance(offset)
-        elif self.raises >= PATIENCE and len(ahead) > 1:
+        if len(ahead) >= USERS or (self.raises >= PATIENCE and len(ahead) > 1):
             self._advance(offset)
 
     def _advance(self, offset: int) -> None:

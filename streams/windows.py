@@ -11,22 +11,25 @@ an addition must be counted elsewhere, and seen.
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from typing import Literal
 from urllib.parse import quote
 
 import msgspec
 
-from schemas.windows import CampaignWindow
+from schemas.windows import CampaignWindow, Level, State
 from streams.counts import Counts, add, window_fields
 
 __all__ = ["LEVEL_MS", "Window", "WindowKey", "WindowTable", "keys_of", "record_of", "window_end"]
 
-LEVEL_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
+LEVEL_MS: dict[Level, int] = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
 """Length of each published level, milliseconds; all begin at multiples of it (UTC)."""
 
-WindowKey = tuple[str, str, str, str, int]
+WindowKey = tuple[Literal["channel", "campaign"], str, str, Level, int]
 """Scope, channel, campaign ("" at channel scope), level, start (epoch ms)."""
 
-PROVISIONAL, FINAL, REVISED = "provisional", "final", "revised"
+PROVISIONAL: State = "provisional"
+FINAL: State = "final"
+REVISED: State = "revised"
 
 
 class Window(msgspec.Struct, array_like=True):
@@ -34,7 +37,7 @@ class Window(msgspec.Struct, array_like=True):
 
     counts: Counts
     revision: int = 0
-    state: str = PROVISIONAL
+    state: State = PROVISIONAL
     dirty: bool = True
     """It changed since its last publication."""
 
@@ -164,13 +167,13 @@ class WindowTable:
                 break
             if key not in due:
                 window = self.windows[key]
-                state = PROVISIONAL if window.state == PROVISIONAL else REVISED
+                state: State = PROVISIONAL if window.state == PROVISIONAL else REVISED
                 due[key] = Window(window.counts, window.revision + 1, state, dirty=False)
         return due
 
     def evictable(self, until: int, most: int) -> list[bytes]:
         """Return the keys of finished, published windows that end by ``until``."""
-        evicted = []
+        evicted: list[bytes] = []
         heap = self._finished
         while heap and heap[0][0] <= until and len(evicted) < most:
             end, key = heappop(heap)

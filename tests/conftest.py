@@ -7,9 +7,6 @@ import pytest
 
 from tests.brokers import ApacheBroker, EmbeddedBroker, chosen_kind, fresh_prefix, new_broker
 
-NEEDS = {"prometheus": "prometheus", "browser": "chromium"}
-"""Program without which tests with this mark are skipped."""
-
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[EmbeddedBroker | ApacheBroker]:
@@ -44,6 +41,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         wanted = item.get_closest_marker("broker_kind")
         if wanted is not None and kind not in wanted.args:
             item.add_marker(pytest.mark.skip(reason=f"needs the broker {wanted.args[0]}"))
-        for mark, program in NEEDS.items():
-            if item.get_closest_marker(mark) is not None and shutil.which(program) is None:
-                item.add_marker(pytest.mark.skip(reason=f"needs {program}"))
+        if item.get_closest_marker("prometheus") is not None and shutil.which("prometheus") is None:
+            item.add_marker(pytest.mark.skip(reason="needs the program prometheus"))

@@ -1,6 +1,7 @@
 """A real Prometheus for tests: scrapes given targets every second, answers PromQL, forgets everything at the end.
 
-Needs the Debian package ``prometheus`` (or ``prometheus`` on the path): mark tests with ``@needs_prometheus``.
+Needs the Debian package ``prometheus`` (or ``prometheus`` on the path): mark tests with
+``pytest.mark.prometheus``, then they are skipped elsewhere.
 
 Easy to get wrong: a fresh value is visible only after the next scrape, so wait for a condition instead of asking once;
 and targets may come and go (a restarted worker has another port), so they are given by :meth:`Prometheus.scrape`.
@@ -19,12 +20,10 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-import pytest
-
 from streams.kafka.broker import free_port
 from streams.kafka.guard import guarded_command
 
-__all__ = ["Prometheus", "Sample", "needs_prometheus"]
+__all__ = ["Prometheus", "Sample"]
 
 READY_SECONDS = 30.0
 
@@ -34,9 +33,6 @@ scrape_configs:
   - job_name: campaignwatch
     file_sd_configs: [{files: [targets.json], refresh_interval: 1s}]
 """
-
-needs_prometheus = pytest.mark.prometheus
-"""Mark of tests that start Prometheus; they are skipped where it is not installed."""
 
 Sample = tuple[dict[str, str], float]
 """Labels and value of one series."""

@@ -31,7 +31,7 @@ MOST_LINES = 450
 def sources(*folders: str) -> list[str]:
     """Return every Python file below the folders, relative to the repository."""
     found = (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
-    return [path.relative_to(ROOT).as_posix() for path in found]
+    return [path.relative_to(ROOT).as_posix() for path in found if "node_modules" not in path.parts]
 
 
 def tree_of(name: str) -> ast.Module:

@@ -74,7 +74,8 @@ class Feed:
         page = build(
             scrape, self._before, workers, now_ms=self.clock(), lateness_ms=self.lateness_ms, demo=self.demo
         )
-        page.history = self._remember("", page.events_per_second)
+        page.history = self._remember("events", page.events_per_second)
+        page.total.history = self._remember("all channels", page.total.clicks_per_second)
         for channel in page.channels:
             channel.history = self._remember(f"channel {channel.channel}", channel.clicks_per_second)
         self._before = scrape

@@ -26,7 +26,8 @@ from rich.text import Text
 from agents.cli.children import Children, Program
 from agents.cli.errors import MISTAKE, UserError
 from agents.cli.options import CONFIG_VARIABLE, Loaded
-from streams.settings import ENV_PREFIX, Settings
+from streams.settings import Settings
+from streams.settings_source import ENV_PREFIX
 
 __all__ = ["Deployment"]
 
@@ -36,8 +37,11 @@ END_SECONDS = 9.0
 LOOK_SECONDS = 0.5
 """Pause between two looks at the embedded broker."""
 
-DEMO_RATE = 200
-"""Events per second of the demo: lively on the page, idle for the machine."""
+PORT_TRIES = 100
+"""Ports that are tried for a worker, from its first one up."""
+
+DEMO = ("--rate", "200", "--duplicates", "0.01", "--late", "0.002", "--hostile", "0.001")
+"""Traffic of the demo: lively on the page, idle for the machine, and with something in each column of the ledger."""
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 
@@ -108,8 +112,8 @@ class Deployment:
         try:
             self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            place = self.loaded.places["state_dir"]
-            raise UserError(f"{place}: state_dir: {error.strerror}; give the path of a folder you may write") from None
+            reason = f"{error.strerror}; give the path of a folder you may write to"
+            raise UserError(f"{self._place('state_dir')}: state_dir: {reason}") from None
         return self.settings.state_dir
 
     async def _create_topics(self) -> None:
@@ -132,10 +136,9 @@ class Deployment:
         try:
             await board.start()
         except OSError as error:
-            place = self.loaded.places.get("board_host", "default")
+            reason = f"the page cannot listen on {self.settings.board_host} ({error.strerror})"
             raise UserError(
-                f"{place}: board_host: the page cannot listen on {self.settings.board_host} ({error.strerror}); "
-                "give an address of this machine"
+                f"{self._place('board_host')}: board_host: {reason}; give an address of this machine"
             ) from None
         if board.port != self.settings.board_port:
             self._say(f"page: port {self.settings.board_port} is taken, it listens on {board.port}")
@@ -143,17 +146,25 @@ class Deployment:
 
     def _port_for(self, name: str) -> int:
         """Return the worker's port, or the next free one: somebody else may have taken it while the worker was down."""
-        from streams.kafka.broker import is_taken
+        from streams.kafka.broker import free_port, is_taken
 
-        others = {port for other, port in self.ports.items() if other != name}
+        host, others = self.settings.metrics_host, {port for other, port in self.ports.items() if other != name}
         first = self.ports.get(name, self.settings.metrics_port)
-        for port in (*range(first, 65_536), *range(1_024, first)):
-            if port not in others and not is_taken(self.settings.metrics_host, port):
+        try:
+            free_port(host)
+        except OSError as error:
+            reason = f"workers cannot listen on {host} ({error.strerror}); give an address of this machine"
+            raise UserError(f"{self._place('metrics_host')}: metrics_host: {reason}") from None
+        for port in range(first, min(first + PORT_TRIES, 65_536)):
+            if port not in others and not is_taken(host, port):
                 return port
-        raise UserError(f"metrics_host: no free port on {self.settings.metrics_host}; give an address of this machine")
+        raise UserError(f"{self._place('metrics_port')}: metrics_port: {first} and those above are taken; give another")
+
+    def _place(self, key: str) -> str:
+        return self.loaded.places.get(key, "default")
 
     def _simulate(self) -> tuple[str, ...]:
-        return _command("simulate", "--rate", str(DEMO_RATE))
+        return _command("simulate", *DEMO)
 
     def _worker_environment(self, name: str) -> dict[str, str]:
         self.ports[name] = self._port_for(name)

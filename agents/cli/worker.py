@@ -10,5 +10,7 @@ def worker(config: ConfigOption = None, broker: BrokerOption = None, topic_prefi
     loaded = load_settings(config, broker=broker, topic_prefix=topic_prefix)
     settings = require_hash_key(loaded.settings)
     from agents.app import run_worker
+    from agents.logs import configure_logs
 
+    configure_logs(settings.log_level)
     run_worker(settings)

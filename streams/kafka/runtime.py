@@ -239,7 +239,7 @@ class Runtime(Sources):
         if not self._acquired:
             return "no partitions assigned yet"
         now = monotonic()
-        for (stage, number), lane in self.lanes.items():
+        for (stage, number), lane in list(self.lanes.items()):
             if lane.fenced_at is not None and now - lane.fenced_at > STUCK_SECONDS:
                 return f"{stage}[{number}] was taken over by another worker"
             behind = sum(lane.lag(topic) for topic in lane.stage.sources)

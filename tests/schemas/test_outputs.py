@@ -100,6 +100,14 @@ def test_a_dead_letter_of_no_value_differs_from_one_of_no_bytes() -> None:
         assert text in msgspec.json.encode(letter)
 
 
+@pytest.mark.parametrize("campaign_id", [None, "", "c1"])
+def test_a_window_may_be_of_a_channel_of_no_campaign_or_of_one(campaign_id: str | None) -> None:
+    """All three can be written by the schema and read again."""
+    encoded = msgspec.json.encode(CampaignWindow(campaign_id=campaign_id))
+    Draft202012Validator(json_schema(TOPICS["campaign.windows"])).validate(msgspec.json.decode(encoded))
+    assert msgspec.json.decode(encoded, type=CampaignWindow).campaign_id == campaign_id
+
+
 def test_levels_and_states_are_those_of_the_contract() -> None:
     """The constants and the schema say the same."""
     fields = json_schema(TOPICS["campaign.windows"])["properties"]

@@ -55,6 +55,12 @@ def test_the_limits_themselves_are_allowed() -> None:
         assert kept(unknown) == unknown
 
 
+def test_the_limit_of_size_is_that_of_all_fields_together() -> None:
+    """A field that no longer fits is left out; a smaller one after it may still fit."""
+    most = "x" * (MOST_BYTES - 100)
+    assert list(kept({"a": most, "b": "y" * 100, "c": 1})) == ["a", "c"]
+
+
 def test_only_so_many_fields_are_kept() -> None:
     """The first ones, in their order."""
     unknown = {f"f{number}": number for number in range(MOST_FIELDS + 1)}

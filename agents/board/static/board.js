@@ -29,10 +29,11 @@ function amountText(amount, currency, digits) {
   }
 }
 
-function dateAndTime(ms) {
+function moment(node, ms) {
   const at = new Date(ms);
   const today = new Date().toDateString() === at.toDateString();
-  return today ? clock.format(at) : `${at.toLocaleDateString("en-CA")} ${clock.format(at)}`;
+  put(node, today ? clock.format(at) : `${at.toLocaleDateString("en-CA")} ${clock.format(at)}`, at.toISOString());
+  node.classList.toggle("dated", !today);
 }
 
 function ago(ms) {
@@ -119,7 +120,7 @@ const CHANNEL_CELLS = ["", "", "ratio", "", "ratio", "", "", "ratio", "ratio", "
 function fillChannel(cells, row) {
   const [name, impressions, clicks, ctr, orders, conversion, spend, revenue, cpc, cpa, roas, speed] = cells;
   const ratios = row.ratios[chosen] ?? { ctr: null, conversion: null, cpc: {}, cpa: {}, roas: {} };
-  put(name, row.channel || "all channels", row.channel === "unknown" ? "Neither a channel nor a known campaign was given." : "");
+  put(name, row.channel || "all channels", row.channel === "unknown" ? "Neither a channel nor a known campaign was given." : row.channel);
   put(impressions, whole.format(row.impressions));
   put(clicks, whole.format(row.clicks));
   put(orders, whole.format(row.orders));
@@ -195,10 +196,10 @@ function showTiles() {
     put(byId("final"), "–");
     return;
   }
-  put(byId("counted"), dateAndTime(page.watermark_ms), new Date(page.watermark_ms).toISOString());
+  moment(byId("counted"), page.watermark_ms);
   const waiting = page.waiting ? `, ${whole.format(page.waiting)} records wait` : "";
   put(byId("lag"), `${ago(page.time_ms - page.watermark_ms)} behind now${waiting}`);
-  put(byId("final"), dateAndTime(page.final_ms), new Date(page.final_ms).toISOString());
+  moment(byId("final"), page.final_ms);
 }
 
 function show() {

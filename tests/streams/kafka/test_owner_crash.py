@@ -217,6 +217,29 @@ async def test_killed_while_taking_possession(w: World, step: str, monkeypatch: 
     await check(w, BEFORE, {"clicks": 5})
 
 
+async def test_possession_interrupted_inside_a_group(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner whose reading failed between two parts owns nothing, and can read that group again."""
+    owner = await w.owning()
+    other = await w.owning()
+    await other.commit([(b"k", b"x" * 700_000)], {"clicks": 5})
+    real_feed, fed = owner.feed, []
+
+    def feed(offset: int, value: bytes) -> None:
+        real_feed(offset, value)
+        fed.append(offset)
+        if len(fed) == 3:
+            raise KafkaError
+
+    assert owner.owned  # as far as it knows
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "feed", feed)
+        with pytest.raises(KafkaError):
+            await acquire([owner], bootstrap=w.bootstrap)
+    assert not owner.owned
+    await acquire([owner], bootstrap=w.bootstrap)
+    assert (entries(owner), owner.offsets) == ({b"k": b"x" * 700_000}, {"clicks": 5})
+
+
 async def test_random_failures_lose_and_double_nothing(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting a source through failures at random steps, with and without a disk, gives the exact counts."""
     chance = random.Random(5)
