@@ -8,13 +8,12 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import faust
 import structlog
-from faust.types import StreamT
 
 from streams.http import MetricsServer
 from streams.kafka.admin import TopicsError, describe_topics
@@ -22,7 +21,6 @@ from streams.kafka.folders import claim_folder
 from streams.kafka.produce import partition_of
 from streams.kafka.reference_feed import ReferenceFeed
 from streams.kafka.runtime import Runtime
-from streams.kafka.slices import Slice
 from streams.kafka.transport import new_transport
 from streams.metrics import Metrics
 from streams.reference import Reference
@@ -34,7 +32,7 @@ __all__ = ["create_app", "run_worker"]
 log = structlog.get_logger(__name__)
 
 
-class _SliceSchema(faust.Schema):  # type: ignore[misc]
+class _SliceSchema(faust.Schema[Any, Any]):
     """Slices are not (de)serialized."""
 
     def loads_key(self, app, message, **kwargs):  # type: ignore[no-untyped-def]
@@ -44,7 +42,7 @@ class _SliceSchema(faust.Schema):  # type: ignore[misc]
         return message.value
 
 
-class WorkerApp(faust.App):  # type: ignore[misc]
+class WorkerApp(faust.App):
     """A Faust app that ends its runtime with itself."""
 
     runtime: Runtime
@@ -109,7 +107,7 @@ def _declare_agents(app: WorkerApp, settings: Settings) -> None:
         topic = app.topic(*map(settings.topic, stage.sources), schema=_SliceSchema(), internal=False)
 
         @app.agent(topic, name=stage.name)
-        async def agent(slices: StreamT[Slice]) -> AsyncIterator[None]:
+        async def agent(slices: Any) -> None:
             async for event in slices.noack().events():
                 await runtime.handle(event.value, event.ack)
 
@@ -127,7 +125,8 @@ async def _partitions(settings: Settings) -> int:
     statuses = await describe_topics(settings.broker, settings)
     missing = [status.name for status in statuses if not status.partitions]
     if missing:
-        raise TopicsError(f"topics: {', '.join(missing)} missing on {settings.broker}; run: campaignwatch topics create")
+        names = ", ".join(missing)
+        raise TopicsError(f"topics: {names} missing on {settings.broker}; run: campaignwatch topics create")
     return next(status.partitions for status in statuses if status.contract.partitions is None)
 
 

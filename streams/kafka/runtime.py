@@ -11,7 +11,7 @@ of all sources of the stage, or two workers would change one state.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -67,7 +67,7 @@ class Runtime(Sources):
         *,
         metrics: Metrics,
         folder: Path | None,
-        prepare: Callable[[], "asyncio.Future[None]"],
+        prepare: Callable[[], Awaitable[None]],
         name: str,
     ) -> None:
         topics = {settings.topic(topic): stage for stage in stages for topic in stage.sources}

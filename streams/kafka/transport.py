@@ -19,7 +19,7 @@ only after ``resume_partitions`` asked for it.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import aiokafka
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
@@ -78,8 +78,8 @@ class _Thread(AIOKafkaConsumerThread):
 class _Consumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.sources: Sources = self.transport.sources  # type: ignore[attr-defined]
-        self.sources.highwater = self._known_end  # type: ignore[method-assign]
+        self.sources: Sources = cast(Any, self.transport).sources
+        self.sources.highwater = self._known_end
         self.generation = 0
         self._wanted = False
         self._positioned = False
@@ -122,9 +122,9 @@ class _Consumer(Consumer):
             last.offset,
             last.timestamp / 1000.0,
             last.timestamp_type,
-            (),
             None,
-            record,
+            None,
+            record,  # type: ignore[arg-type]  # the message's value is the slice
             None,
             0,
             0,
@@ -180,7 +180,7 @@ class _Consumer(Consumer):
 class SliceTransport(Transport):
     """Transport whose consumer delivers slices; ``sources`` must be set before it is used."""
 
-    Consumer: Any = _Consumer
+    Consumer: ClassVar[Any] = _Consumer
     sources: Sources
 
 

@@ -15,8 +15,9 @@ let page = null;
 let lastPageAt = 0;
 let chosen = "all";
 
-function money(amounts, digits = 0) {
-  const texts = Object.entries(amounts).sort().map(([currency, amount]) => amountText(amount, currency, digits));
+function money(amounts, exact = false) {
+  const digits = (amount) => (exact || Math.abs(amount) < 1000 ? 2 : 0);
+  const texts = Object.entries(amounts).sort().map(([currency, amount]) => amountText(amount, currency, digits(amount)));
   return texts.length ? texts.join(" + ") : "–";
 }
 
@@ -124,12 +125,12 @@ function fillChannel(cells, row) {
   put(impressions, whole.format(row.impressions));
   put(clicks, whole.format(row.clicks));
   put(orders, whole.format(row.orders));
-  put(spend, money(row.spend), money(row.spend, 2));
-  put(revenue, money(row.revenue), money(row.revenue, 2));
+  put(spend, money(row.spend), money(row.spend, true));
+  put(revenue, money(row.revenue), money(row.revenue, true));
   ratio(ctr, ratios.ctr, (value) => percent.format(value));
   ratio(conversion, ratios.conversion, (value) => percent.format(value));
-  ratio(cpc, some(ratios.cpc), (amounts) => money(amounts, 2));
-  ratio(cpa, some(ratios.cpa), (amounts) => money(amounts, 2));
+  ratio(cpc, some(ratios.cpc), (amounts) => money(amounts, true));
+  ratio(cpa, some(ratios.cpa), (amounts) => money(amounts, true));
   ratio(roas, some(ratios.roas), (factors) => Object.values(factors).map((value) => factor.format(value)).join(" / "));
   if (!speed.firstChild) speed.append(document.createElement("span"), curve());
   put(speed.firstChild, row.clicks_per_second === null ? "–" : rate.format(row.clicks_per_second));
