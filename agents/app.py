@@ -140,7 +140,7 @@ def run_worker(settings: Settings) -> None:
     app = create_app(settings, metrics=metrics)
     server = MetricsServer(settings.metrics_host, settings.metrics_port, metrics=metrics, health=app.runtime.health)
     server.start()
-    log.info("worker starts", metrics=server.url, broker=settings.broker)
-    with open(os.devnull, "w") as nowhere:  # Faust's spinner
-        worker = faust.Worker(app, loglevel=logging.WARNING, redirect_stdouts=False, quiet=True, stdout=nowhere)
-        worker.execute_from_commandline()
+    log.info("worker starts", metrics=server.url.removeprefix("http://"), broker=settings.broker)
+    nowhere = open(os.devnull, "w")  # noqa: SIM115  (Faust's spinner writes there once more when the process ends)
+    worker = faust.Worker(app, loglevel=logging.WARNING, redirect_stdouts=False, quiet=True, stdout=nowhere)
+    worker.execute_from_commandline()

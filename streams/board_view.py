@@ -3,10 +3,15 @@
 Counters are cumulative over the whole input. The first campaigns that come
 keep their name, the rest is shown as ``other``, for good: a counter that moved
 from one label to another would look like a loss.
+
+The rule easy to get wrong: who came first cannot be seen from the state, whose
+entries come back in any order. So it is kept with each total.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from streams.counts import Counts, add, difference
 from streams.rolling import Scope
@@ -15,6 +20,19 @@ __all__ = ["DisplayedTotals", "View"]
 
 OTHER = "other"
 UNKNOWN = "unknown"
+
+
+class Total(msgspec.Struct, array_like=True):
+    """Cumulative counts of one campaign in one channel."""
+
+    counts: Counts
+    named: bool
+    """It is shown under its own name."""
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_key = msgspec.msgpack.Decoder(tuple[str, str]).decode
+_total = msgspec.msgpack.Decoder(Total).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +66,30 @@ class DisplayedTotals:
         self._named: set[str] = set()
         self._shown: dict[tuple[str, str], Counts] = {}
 
-    def put(self, key: tuple[str, str], counts: Counts) -> None:
+    def put(self, raw_key: bytes, raw: bytes) -> None:
         """Take the new durable total of a campaign in a channel."""
-        shown = (key[0], self._name(key))
-        add(self._shown.setdefault(shown, {}), difference(counts, self.exact.get(key, {})))
-        self.exact[key] = counts
+        key, total = _key(raw_key), _total(raw)
+        name = OTHER
+        if total.named:
+            name = key[1] or UNKNOWN
+            self._named.add(name)
+        self.names[key] = name
+        add(self._shown.setdefault((key[0], name), {}), difference(total.counts, self.exact.get(key, {})))
+        self.exact[key] = total.counts
 
-    def _name(self, key: tuple[str, str]) -> str:
-        name = self.names.get(key)
-        if name is None:
+    def encode(self, changed: Mapping[tuple[str, str], Counts]) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the entries of changed totals; decides for new ones whether they keep their name."""
+        named = set(self._named)
+        for key, counts in changed.items():
             campaign = key[1] or UNKNOWN
-            if campaign in self._named or len(self._named) < self._most_named:
-                self._named.add(campaign)
-                name = campaign
-            else:
-                name = OTHER
-            self.names[key] = name
-        return name
+            if key not in self.names and len(named) < self._most_named:
+                named.add(campaign)
+            known = self.names.get(key, campaign)
+            yield _pack(key), _pack(Total(counts, known == campaign and campaign in named))
+
+    def dump(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield every total as an entry."""
+        return self.encode(self.exact)
 
     def picture(self) -> dict[tuple[str, str], Counts]:
         """Return a copy of the totals as shown."""

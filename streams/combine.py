@@ -5,13 +5,15 @@ added to windows and totals; a row that comes again adds nothing.
 
 The rule easy to get wrong: after a source has closed its panes, its rows are
 forgotten here. A late copy of such a row must not look like a new one: its
-incarnation is older than the promise, that is how it is known.
+incarnation is older than the promise, that is how it is known. So a promise
+must never be forgotten, not even when an older mark is delivered again.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
+from streams.board_view import DisplayedTotals
 from streams.counts import Counts, add, difference
 from streams.merged import Merged, SourceId, SourceSeen, SourceTable, merged_watermark
 from streams.panes import PANE_MS, Closed, Pane, PaneBatch, Row, SourceMark
@@ -75,7 +77,7 @@ class Combination:
         sources: SourceTable,
         windows: WindowTable,
         recent: RecentPanes,
-        totals: dict[tuple[str, str], Counts],
+        totals: DisplayedTotals,
         merged: Merged,
         expected: int,
     ) -> None:
@@ -137,17 +139,20 @@ class Combination:
         name = (channel, campaign)
         total = self._total_changes.get(name)
         if total is None:
-            total = self._total_changes[name] = dict(self._totals.get(name, {}))
+            total = self._total_changes[name] = dict(self._totals.exact.get(name, {}))
         add(total, counts)
 
     def _take_mark(self, sender: int, epoch: int, mark: SourceMark) -> None:
         source = (sender, mark.topic)
         before = self._source(source)
-        self._seen[source] = SourceSeen(epoch, mark.watermark, mark.idle, mark.closed)
-        if before is not None and before.closed == mark.closed:
+        closed = mark.closed
+        if before is not None and before.closed.until_ms >= closed.until_ms:
+            closed = before.closed
+        self._seen[source] = SourceSeen(epoch, mark.watermark, mark.idle, closed)
+        if before is not None and before.closed == closed:
             return
         fresh = [i for i, row in self._row_changes.items() if row and (i[0], i[1][0]) == source]
-        for row_id in self._rows.covered(source, mark.closed, fresh):
+        for row_id in self._rows.covered(source, closed, fresh):
             self._row_changes[row_id] = None
 
     def changes(self) -> list[Change]:
@@ -162,6 +167,6 @@ class Combination:
         changes += [(b"w" + key, value) for key, value in WindowTable.encode(self._window_changes)]
         changes += [(b"q" + key, value) for key, value in RecentPanes.encode(self._recent_changes)]
         changes += [(b"q" + key, None) for key in self._recent.expired(merged.watermark)]
-        changes += [(b"t" + _pack(name), _pack(counts)) for name, counts in self._total_changes.items()]
+        changes += [(b"t" + key, value) for key, value in self._totals.encode(self._total_changes)]
         changes.append((b"m", _pack(merged)))
         return changes

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 import msgspec
+from msgspec.structs import astuple
 
 __all__ = ["HOUR_MS", "SeenIds", "SliceIds", "event_key", "fields_digest", "pack_ids", "unpack_ids"]
 
@@ -38,7 +39,7 @@ def event_key(user_id: str, event_id: str) -> bytes:
 
 def fields_digest(event: msgspec.Struct) -> bytes:
     """Return 8 bytes that tell whether the known fields of two events are the same."""
-    return blake2b(_fields(event), digest_size=8).digest()
+    return blake2b(_fields(astuple(event)), digest_size=8).digest()
 
 
 def pack_ids(rows: Iterable[SeenId]) -> bytes:
@@ -62,7 +63,7 @@ class SeenIds:
     def __init__(self, *, horizon_ms: int) -> None:
         self._horizon_ms = horizon_ms
         self._seen: dict[bytes, tuple[int, bytes, int]] = {}
-        self._chunks: dict[int, dict[int, list[bytes]]] = {}
+        self._chunks: dict[int, dict[int, bytes]] = {}
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -85,22 +86,22 @@ class SeenIds:
     @staticmethod
     def generation(time_ms: int, watermark: int | None) -> int:
         """Return the hour in which an event starts to be remembered."""
-        return max(time_ms, watermark if watermark is not None else time_ms) // HOUR_MS
+        return (time_ms if watermark is None or time_ms > watermark else watermark) // HOUR_MS
 
     def add(self, generation: int, chunk: int, blob: bytes) -> None:
         """Remember the first occurrences of a chunk."""
-        keys = []
         seen = self._seen
         for key, offset, digest in unpack_ids(blob):
-            seen[key] = (offset, digest, generation)
-            keys.append(key)
-        self._chunks.setdefault(generation, {})[chunk] = keys
+            known = seen.get(key)
+            if known is None or known[2] <= generation:  # else it came again: a snapshot holds both
+                seen[key] = (offset, digest, generation)
+        self._chunks.setdefault(generation, {})[chunk] = blob
 
     def drop(self, generation: int, chunk: int) -> None:
         """Forget a chunk."""
         chunks = self._chunks.get(generation, {})
         seen = self._seen
-        for key in chunks.pop(chunk, ()):
+        for key, _, _ in unpack_ids(chunks.pop(chunk, b"")):
             if key in seen and seen[key][2] == generation:  # else it came again, and is newer
                 del seen[key]
         if not chunks:
@@ -117,12 +118,10 @@ class SeenIds:
         ]
 
     def dump(self) -> Iterator[tuple[int, int, bytes]]:
-        """Yield every chunk: generation, chunk number, packed ids."""
+        """Yield every chunk as it came: generation, chunk number, packed ids."""
         for generation, chunks in self._chunks.items():
-            for chunk, keys in chunks.items():
-                kept = ((key, self._seen[key]) for key in keys if key in self._seen)
-                rows = ((key, seen[0], seen[1]) for key, seen in kept if seen[2] == generation)
-                yield generation, chunk, pack_ids(rows)
+            for chunk, blob in chunks.items():
+                yield generation, chunk, blob
 
     def clear(self) -> None:
         """Forget everything."""

@@ -10,7 +10,7 @@ difference is counted, not corrected.
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -31,7 +31,7 @@ UNKNOWN = "unknown"
 _encode = msgspec.json.Encoder().encode
 
 
-class Enriched(NamedTuple):
+class Enriched(msgspec.Struct, gc=False):
     """One event enriched: hashed user, where it counts, and its record."""
 
     user: str

@@ -18,8 +18,8 @@ from typing import Any
 from schemas.events import AdEvent, Event, Order
 from schemas.reasons import Outcome, RejectReason
 from streams.counts import measure_of, money_of
-from streams.decode import Decoder, Reject
-from streams.dedupe import SliceIds, event_key, fields_digest
+from streams.decode import Decoded, Decoder, Reject
+from streams.dedupe import SeenIds, SliceIds, event_key, fields_digest
 from streams.enrich import Enricher
 from streams.panes import Pane, PaneTable, Row, pane_start
 from streams.source import Source
@@ -30,6 +30,9 @@ __all__ = ["Judge"]
 ROUTING_SAMPLE = 500
 """One record in this many is checked for lying in its user's partition."""
 
+ACCEPTED, LATE = Outcome.ACCEPTED, Outcome.LATE  # looked up once: it costs as much as hashing an id
+
+generation = SeenIds.generation
 _measure_of = lru_cache(64)(measure_of)
 _money_of = lru_cache(1_024)(money_of)
 
@@ -84,10 +87,10 @@ class Judge:
         decode = self._decoder.decode
         for record in records:
             decoded = decode(record.value, record.timestamp)
-            if isinstance(decoded, Reject):
-                self._dead_letter(record, decoded, Outcome.REJECTED)
-            else:
+            if isinstance(decoded, Decoded):
                 self._judge(record, decoded.event, decoded.extra)
+            else:
+                self._dead_letter(record, decoded, Outcome.REJECTED)
 
     def _judge(self, record: Record, event: Event, extra: dict[str, Any]) -> None:
         key = event_key(event.user_id, event.event_id)
@@ -102,20 +105,22 @@ class Judge:
                 self._dead_letter(record, reject, Outcome.CONFLICT)
             return
         time = event.event_time
-        outcome = Outcome.ACCEPTED
+        outcome = ACCEPTED
         if watermark is not None and time < watermark - self._lateness_ms:
-            outcome = Outcome.LATE
+            outcome = LATE
             if time < watermark - self._horizon_ms:
                 reject = Reject(RejectReason.TOO_LATE, [], event.type)
                 self._dead_letter(record, reject, Outcome.REJECTED)
                 return
-        self.ids.add(key, record.offset, digest, self._source.seen.generation(time, watermark))
-        self.outcomes[event.type, outcome] += 1
-        enriched = self.enricher.enrich(event, extra, outcome, record.offset)
+        offset = record.offset
+        self.ids.add(key, offset, digest, generation(time, watermark))
+        kind = (event.type, outcome)
+        self.outcomes[kind] = self.outcomes.get(kind, 0) + 1
+        enriched = self.enricher.enrich(event, extra, outcome, offset)
         self.enriched.append(enriched.row)
-        self.watermark.observe(enriched.user, time, record.offset)
+        self.watermark.observe(enriched.user, time, offset)
         pane = (self._source.topic, pane_start(time), enriched.channel, enriched.campaign)
-        self._fold(event, pane, record.offset)
+        self._fold(event, pane, offset)
 
     def _fold(self, event: Event, pane: Pane, offset: int) -> None:
         row = self.changed.get(pane)

@@ -6,7 +6,8 @@ panes, ``s`` marks of sources, ``w`` windows, ``q`` recent panes, ``t`` totals,
 
 The rule easy to get wrong: a revision number is durable before it is
 published. After a crash between the two, the new owner publishes the windows
-of the last publication again, with the same numbers.
+of the last publication again, byte for byte; what changed since then was
+published for sure, and gets a new number.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from streams.combine import Combination, RowTable
 from streams.merged import Merged, SourceTable
 from streams.metrics import Metrics
 from streams.panes import PaneBatch
-from streams.rolling import RecentPanes, closed_end, rolling_counts
+from streams.rolling import RecentPanes, closed_end, needed_behind, rolling_counts
 from streams.settings import Settings
 from streams.stage import Change, Partition, Record, Row, Send, Step
 from streams.windows import WindowKey, WindowTable, record_of
@@ -33,9 +34,7 @@ PUBLISHED_AT_ONCE = 5_000
 _pack = msgspec.msgpack.Encoder().encode
 _batch = msgspec.msgpack.Decoder(PaneBatch).decode
 _merged = msgspec.msgpack.Decoder(Merged).decode
-_counts = msgspec.msgpack.Decoder(dict[str, int]).decode
-_name = msgspec.msgpack.Decoder(tuple[str, str]).decode
-_keys = msgspec.msgpack.Decoder(list[WindowKey]).decode
+_outbox = msgspec.msgpack.Decoder(tuple[int | None, list[WindowKey]]).decode
 
 
 class MergePartition:
@@ -48,7 +47,7 @@ class MergePartition:
         self.rows = RowTable()
         self.sources = SourceTable()
         self.windows = WindowTable()
-        self.recent = RecentPanes()
+        self.recent = RecentPanes(stage.settings.closed_delay_ms)
         self.totals = DisplayedTotals(stage.settings.named_campaigns)
         self.clear()
 
@@ -62,8 +61,8 @@ class MergePartition:
         self.recent.clear()
         self.totals.clear()
         self.merged = Merged()
-        self._outbox: list[WindowKey] = []
-        self._again: list[WindowKey] = []
+        self._outbox: tuple[int | None, list[WindowKey]] = (None, [])
+        self._again: list[Row] = []
         self._received_ms: list[int] = []
         self._published_at = 0.0
         self._changed = False
@@ -83,13 +82,13 @@ class MergePartition:
 
     def _put(self, kind: bytes, rest: bytes, value: bytes) -> None:
         if kind == b"t":
-            self.totals.put(_name(rest), _counts(value))
+            self.totals.put(rest, value)
         elif kind == b"s":
             self.sources.put(rest, value)
         elif kind == b"m":
             self.merged = _merged(value)
         elif kind == b"o":
-            self._outbox = _keys(value)
+            self._outbox = _outbox(value)
 
     def dump(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every entry of the state."""
@@ -101,14 +100,16 @@ class MergePartition:
             yield b"w" + key, value
         for key, value in self.recent.dump():
             yield b"q" + key, value
-        for name, counts in self.totals.exact.items():
-            yield b"t" + _pack(name), _pack(counts)
+        for key, value in self.totals.dump():
+            yield b"t" + key, value
         yield b"m", _pack(self.merged)
         yield b"o", _pack(self._outbox)
 
     def opened(self, epoch: int, offsets: dict[str, int], now: float) -> None:
         """Start under a new epoch: the last publication goes out again."""
-        self._again = [key for key in self._outbox if key in self.windows.windows]
+        watermark, keys = self._outbox
+        windows = ((key, self.windows.windows.get(key)) for key in keys)
+        self._again = [record_of(key, window, watermark) for key, window in windows if window and not window.dirty]
         self.windows.reindex()
         self._changed = True
 
@@ -126,7 +127,7 @@ class MergePartition:
             self.sources,
             self.windows,
             self.recent,
-            self.totals.exact,
+            self.totals,
             self.merged,
             expected=self._settings.partitions * len(INPUTS),
         )
@@ -158,17 +159,15 @@ class MergePartition:
         if not due:
             return None
         changes: list[Change] = [(b"w" + key, value) for key, value in WindowTable.encode(due)]
-        changes.append((b"o", _pack(list(due))))
+        changes.append((b"o", _pack((watermark, list(due)))))
         rows = [record_of(key, window, watermark) for key, window in due.items()]
         return Step(changes, after=[self._send(rows)])
 
     def _publish_again(self) -> Step:
-        rows = [record_of(key, self.windows.windows[key], self.merged.watermark) for key in self._again]
-
         def done() -> None:
             self._again = []
 
-        return Step(after=[self._send(rows)], done=done)
+        return Step(after=[self._send(self._again)], done=done)
 
     def _send(self, rows: Sequence[Row]) -> Send:
         return Send("campaign.windows", self.number, rows)
@@ -176,7 +175,9 @@ class MergePartition:
     def _evict(self) -> Step | None:
         if self.merged.watermark is None:
             return None
-        until = self.merged.watermark - self._settings.revision_horizon_ms
+        until = self.merged.watermark - max(
+            self._settings.revision_horizon_ms, needed_behind(self._settings.closed_delay_ms)
+        )
         keys = self.windows.evictable(until, PUBLISHED_AT_ONCE)
         if not keys:
             return None
@@ -197,6 +198,7 @@ class MergePartition:
             rolling = rolling_counts(self.recent, self.windows.windows, end, self.totals.names)
         metrics = self._stage.metrics
         metrics.set_merged(self.number, View(self.totals.picture(), rolling))
+        metrics.show_watermark("panes", self.number, self.merged.watermark)
         metrics.show_unwindowed(self.number, self.merged.unwindowed)
         now_wall = now_ms()
         metrics.observe_event_to_metric([(now_wall - received) / 1_000 for received in self._received_ms])

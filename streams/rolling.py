@@ -16,13 +16,13 @@ from streams.counts import Counts, add
 from streams.panes import PANE_MS, Pane
 from streams.windows import Window, WindowKey
 
-__all__ = ["ROLLING_MS", "RecentPanes", "Scope", "rolling_counts"]
+__all__ = ["ROLLING_MS", "RecentPanes", "Scope", "closed_end", "needed_behind", "rolling_counts"]
 
 ROLLING_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "24h": 86_400_000}
 """Length of each rolling window, milliseconds."""
 
 MEMORY_MS = 600_000
-"""How long single panes are kept behind the watermark: more than the longest sum of panes."""
+"""How long single panes are kept behind the newest closed one: more than the longest sum of panes."""
 
 MINUTE_MS = 60_000
 Scope = tuple[str, str, str]
@@ -34,16 +34,21 @@ _counts = msgspec.msgpack.Decoder(Counts).decode
 
 
 class RecentPanes:
-    """Sums over all sources of the panes of the last minutes."""
+    """Sums over all sources of the panes of the last minutes.
 
-    def __init__(self) -> None:
+    Args:
+        closed_delay_ms: how far the newest closed pane is behind the watermark.
+    """
+
+    def __init__(self, closed_delay_ms: int) -> None:
+        self._memory_ms = MEMORY_MS + closed_delay_ms
         self.starts: dict[int, dict[Pane, Counts]] = {}
 
     def changed(
         self, overlay: dict[Pane, Counts], pane: Pane, counts: Mapping[str, int], watermark: int | None
     ) -> None:
         """Add to a pane in ``overlay``, unless it is too old to be shown."""
-        if watermark is not None and pane[1] <= watermark - MEMORY_MS:
+        if watermark is not None and pane[1] <= watermark - self._memory_ms:
             return
         total = overlay.get(pane)
         if total is None:
@@ -53,7 +58,7 @@ class RecentPanes:
     def expired(self, watermark: int | None) -> Iterator[bytes]:
         """Yield the keys of panes that are too old to be shown."""
         if watermark is not None:
-            for start in [start for start in self.starts if start <= watermark - MEMORY_MS]:
+            for start in [start for start in self.starts if start <= watermark - self._memory_ms]:
                 yield from map(_pack, self.starts[start])
 
     def put(self, raw_pane: bytes, raw: bytes | None) -> None:
@@ -128,3 +133,8 @@ def closed_end(watermark: int | None, closed_delay_ms: int) -> int | None:
     1010000
     """
     return None if watermark is None else (watermark - closed_delay_ms) // PANE_MS * PANE_MS
+
+
+def needed_behind(closed_delay_ms: int) -> int:
+    """Return how far behind the watermark windows are needed for the longest rolling window, milliseconds."""
+    return ROLLING_MS["24h"] + MINUTE_MS + PANE_MS + closed_delay_ms

@@ -56,15 +56,23 @@ class Watermark(msgspec.Struct, array_like=True):
 
     def _advance(self, offset: int) -> None:
         """Rise to the smallest candidate; the others stay candidates."""
-        forgotten = [user for user, (_, seen) in self.ahead.items() if seen < offset - MEMORY]
+        ahead, oldest = self.ahead, offset - MEMORY
+        value, reached, forgotten = None, [], []
+        for user, (time, seen) in ahead.items():  # one pass: this runs for nearly every record
+            if seen < oldest:
+                forgotten.append(user)
+            elif value is None or time < value:
+                value, reached = time, [user]
+            elif time == value:
+                reached.append(user)
         for user in forgotten:
-            del self.ahead[user]
-        if forgotten and len(self.ahead) < USERS:
+            del ahead[user]
+        if forgotten and len(ahead) < USERS:
             return
-        value = min(time for time, _ in self.ahead.values())
+        for user in reached:
+            del ahead[user]
         self.value = value
         self.raises = 0
-        self.ahead = {user: seen for user, seen in self.ahead.items() if seen[0] > value}
 
     def copy(self) -> "Watermark":
         """Return an independent copy, for a slice that may yet be thrown away."""

@@ -44,6 +44,7 @@ def simulate(
     start: Annotated[str | None, typer.Option(help="Event time of the first record, RFC 3339 (default: now).")] = None,
     users: Annotated[int, typer.Option(help="How many users there are.")] = 20_000,
     campaigns: Annotated[int, typer.Option(help="How many campaigns, at least 8 (one per channel).")] = 40,
+    currencies: Annotated[str, typer.Option(help="Currencies of campaigns, separated by commas.")] = "EUR",
     duplicates: Annotated[float, typer.Option(help="Share of exact repeats, 0 to 1.")] = 0,
     conflicts: Annotated[float, typer.Option(help="Share of repeats that say something else.")] = 0,
     late: Annotated[float, typer.Option(help="Share of late events: seconds to hours.")] = 0,
@@ -62,7 +63,8 @@ def simulate(
     try:
         options = Options(
             seed=seed, start_ms=_start(start, 0 if rate else length_ms), rate=pace, events=events, seconds=seconds,
-            users=users, campaigns=campaigns, day_curve=day_curve, duplicates=duplicates, conflicts=conflicts,
+            users=users, campaigns=campaigns, day_curve=day_curve,
+            currencies=tuple(currencies.split(",")), duplicates=duplicates, conflicts=conflicts,
             late=late, hostile=hostile)
     except OptionsError as error:
         raise UserError(f"--{str(error).replace('_', '-')}") from None

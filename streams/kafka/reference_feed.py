@@ -38,6 +38,7 @@ class ReferenceFeed:
                 await self._read_some(reader)
         log.info("reference data loaded", campaigns=len(self._reference))
         self._task = asyncio.create_task(self._follow(reader), name="campaigns")
+        self._task.add_done_callback(_ended)
 
     async def _follow(self, reader: AIOKafkaConsumer) -> None:
         while True:
@@ -57,3 +58,8 @@ class ReferenceFeed:
                 await self._task
         if self._reader is not None:
             await self._reader.stop()
+
+
+def _ended(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("campaigns are no longer followed: restart this worker", error=repr(error))

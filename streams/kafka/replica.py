@@ -110,7 +110,7 @@ class Replica:
                 raise StateLogError(
                     f"{self.tp.topic}[{self.tp.partition}] begins at offset {start} without a snapshot: something "
                     "else than campaignwatch deleted records of it. Set its retention.ms to -1 and its "
-                    "cleanup.policy to delete; delete the topic to start clean"
+                    "cleanup.policy to delete; to start clean, delete the topics state.* and panes together"
                 )
             self._restart(Progress(position=start))
 
@@ -160,7 +160,8 @@ class Replica:
     def _foreign(self, offset: int, error: ForeignRecord) -> StateLogError:
         return StateLogError(
             f"{self.tp.topic}[{self.tp.partition}] offset {offset} holds no state record ({error}): another program "
-            "or version writes to this topic. Use another topic prefix, or delete the topic to start clean"
+            "or version writes to this topic. Use another topic prefix; to start clean, delete the topics state.* "
+            "and panes together"
         )
 
     def _where(self) -> str:

@@ -112,6 +112,7 @@ class Runtime(Sources):
 
     async def _acquire(self, partitions: set[TP], generation: int) -> Mapping[TP, int]:
         wanted = self._wanted(partitions)
+        await self.release()  # a step that ended after the lane's new start would undo it
         await self._close(set(self.lanes) - wanted)
         if self._producer is None:
             self._producer = new_producer(self._settings.broker)

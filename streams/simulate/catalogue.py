@@ -15,7 +15,6 @@ __all__ = ["CHANNELS", "DAY_MS", "CampaignPlan", "Channel", "catalogue"]
 
 DAY_MS = 86_400_000
 
-CURRENCIES = ("EUR", "EUR", "EUR", "USD", "GBP")
 OWNERS = ("brand", "performance", "retention", "partners")
 THEMES = ("spring", "launch", "clearance", "loyalty", "newcomers", "weekend", "outdoor", "basics", "gifts", "season")
 
@@ -83,7 +82,9 @@ class CampaignPlan:
         }
 
 
-def catalogue(*, seed: int, campaigns: int, channels: int, start_ms: int) -> Sequence[CampaignPlan]:
+def catalogue(
+    *, seed: int, campaigns: int, channels: int, start_ms: int, currencies: Sequence[str] = ("EUR",)
+) -> Sequence[CampaignPlan]:
     """Return the campaigns of an account, the same for the same arguments.
 
     >>> plans = catalogue(seed=1, campaigns=12, channels=6, start_ms=0)
@@ -91,10 +92,13 @@ def catalogue(*, seed: int, campaigns: int, channels: int, start_ms: int) -> Seq
     (12, 6, 'search-spring-1')
     """
     random = Random(f"{seed}/catalogue")
-    return [_plan(random, number, CHANNELS[number % channels], channels, start_ms) for number in range(campaigns)]
+    plans = range(campaigns)
+    return [_plan(random, n, CHANNELS[n % channels], channels, start_ms, currencies) for n in plans]
 
 
-def _plan(random: Random, number: int, channel: Channel, channels: int, start_ms: int) -> CampaignPlan:
+def _plan(
+    random: Random, number: int, channel: Channel, channels: int, start_ms: int, currencies: Sequence[str]
+) -> CampaignPlan:
     theme = THEMES[number // channels % len(THEMES)]
     evergreen = number < channels
     today = start_ms - start_ms % DAY_MS
@@ -103,7 +107,7 @@ def _plan(random: Random, number: int, channel: Channel, channels: int, start_ms
         name=f"{channel.name.title()} {theme} {number + 1}",
         channel=channel,
         budget_micros=EVERGREEN_BUDGET_MICROS if evergreen else random.randrange(50, 20_000) * 1_000_000,
-        currency=random.choice(CURRENCIES),
+        currency=random.choice(currencies),
         start=today - random.randrange(1, 30) * DAY_MS,
         end=today + random.randrange(400, 800) * DAY_MS,
         owner=random.choice(OWNERS),

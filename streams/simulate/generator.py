@@ -52,7 +52,8 @@ class Simulator:
         self.now_ms = options.start_ms
         """Event time of the next record."""
         self.plans: Sequence[CampaignPlan] = catalogue(
-            seed=options.seed, campaigns=options.campaigns, channels=options.channels, start_ms=options.start_ms)
+            seed=options.seed, campaigns=options.campaigns, channels=options.channels, start_ms=options.start_ms,
+            currencies=options.currencies)
         prefix = f"{options.seed:x}-{options.start_ms:x}"
         self._journeys = Journeys(self.plans, seed=options.seed, users=options.users, prefix=prefix)
         self._random = Random(f"{options.seed}/faults")

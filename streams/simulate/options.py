@@ -6,6 +6,7 @@ Easy to get wrong: event ids carry the seed *and* the start, so that two runs ag
 and the same run sent twice is one lot and its duplicates.
 """
 
+import re
 from dataclasses import dataclass
 
 from streams.simulate.catalogue import CHANNELS
@@ -49,6 +50,8 @@ class Options:
     users: int = 20_000
     channels: int = len(CHANNELS)
     campaigns: int = 40
+    currencies: tuple[str, ...] = ("EUR",)
+    """Currencies of campaigns, each drawn as often as it is named; one account usually has one."""
     day_curve: bool = False
     """Whether the rate follows the hours of the day; the mix of channels always does."""
     disorder_ms: int = 500
@@ -65,6 +68,8 @@ class Options:
             _between(name, getattr(self, name), 0, 1, "give a share from 0 to 1, for example 0.02")
         if self.duplicates + self.conflicts + self.late + self.hostile > 1:
             raise OptionsError("duplicates", "give shares that add up to at most 1 with conflicts, late and hostile")
+        if not self.currencies or not all(re.fullmatch("[A-Z]{3}", code) for code in self.currencies):
+            raise OptionsError("currencies", "give ISO 4217 codes separated by commas, for example EUR,USD")
         _between("rate", self.rate, 0.001, 10_000_000, "give events a second, more than 0")
         _between("events", self.events, 0, 2**53, "give how many, or 0 for no end")
         _between("seconds", self.seconds, 0, 1e10, "give how many, or 0 for no end")

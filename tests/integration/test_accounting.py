@@ -24,7 +24,7 @@ def test_outcomes_add_up_to_the_span_of_source_offsets(bootstrap: str, prefix: s
     with running(2, bootstrap, prefix, tmp_path) as workers:
         campaignwatch(
             "simulate", "--rate", "0", "--events", str(events), "--duplicates", "0.02", "--conflicts", "0.005",
-            "--late", "0.02", "--hostile", "0.02", "--truth", str(truth_file), *broker,
+            "--late", "0.02", "--currencies", "EUR,USD", "--hostile", "0.02", "--truth", str(truth_file), *broker,
         )  # fmt: skip
         came = spans(bootstrap, *(prefix + topic for topic in INPUTS))
         assert sum(came.values()) >= events

@@ -26,7 +26,8 @@ def test_totals_survive_kill_9_and_zombies(bootstrap: str, prefix: str, tmp_path
     chance = random.Random(7)
     chance.shuffle(faults)
     truth = Truth()
-    options = Options(seed=7, rate=400, events=EVENTS_PER_FAULT * (len(faults) + 1), duplicates=0.02, late=0.02)
+    options = Options(seed=7, rate=400, events=EVENTS_PER_FAULT * (len(faults) + 1), duplicates=0.02, late=0.02,
+                      currencies=("EUR", "USD"))
     stream = Simulator(options, truth=truth)
     send_references(bootstrap, prefix, stream)
     with running(3, bootstrap, prefix, tmp_path, slice_records=200, session_timeout_ms=6_000) as workers:

@@ -182,7 +182,7 @@ class Owned:
         """
         zombie = self.partition
         if from_disk:
-            self.groups = [sorted(zombie.dump())]  # type: ignore[list-item]
+            self.groups = [sorted(zombie.dump())]
         self.partition = self._recovered()
         assert dict(self.partition.dump()) == dict(zombie.dump())
         self._open()

@@ -16,7 +16,7 @@ from tests.streams.harness import BASE, Crash, Flow, ad, order, social
 from tests.streams.harness import settings as flow_settings
 
 SOURCES = (("clicks", 0), ("orders", 0), ("clicks", 1), ("social", 1))
-BACK = (0, 0, 0, 0, 1, 5, 30, 59, 61, 130, 700, 4_000)
+BACK = (0, 0, 0, 0, 1, 5, 30, 59, 90, 130, 250, 700)
 """How far events lie behind the clock, seconds: in order, in disorder, late, too late."""
 KINDS: dict[str, tuple[Callable[..., bytes], tuple[str, ...]]] = {
     "clicks": (ad, ("impression", "click", "pageview")),
@@ -25,7 +25,8 @@ KINDS: dict[str, tuple[Callable[..., bytes], tuple[str, ...]]] = {
 }
 LEVELS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
 
-numbers = st.lists(st.integers(0, 2**16).map(lambda n: Random(n).getrandbits(64)), min_size=90, max_size=150)
+mixed = st.integers(0, 2**16).map(lambda n: Random(n).getrandbits(64))
+numbers = st.lists(mixed, min_size=90, max_size=150) | st.lists(mixed, max_size=30)
 """Each is a record, or a thing that happens. Small numbers are mixed: all choices are as likely as they are simple."""
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -151,7 +152,7 @@ def check(flow: Flow) -> None:
     """Every record is explained, and every level of windows and the totals hold just what was accepted or late."""
     outcomes = sum((Counter(found) for found in ledgers(flow).values()), Counter[str]())
     assert len(unique_enriched(flow)) == outcomes["accepted"] + outcomes["late"]
-    dead = {(letter["source"]["topic"], *list(letter["source"].values())[1:]) for letter in flow.decoded("dead-letters")}
+    dead = {tuple(letter["source"].values()) for letter in flow.decoded("dead-letters")}
     assert len(dead) == outcomes["conflict"] + outcomes["rejected"]
     wanted = truth(flow)
     assert {key: counted(window) for key, window in said(flow).items()} == wanted
@@ -204,13 +205,13 @@ def test_windows_hold_what_was_accepted(made: list[int], most: int) -> None:
 
 
 @quick
-@given(numbers, numbers, st.integers(1, 40))
+@given(numbers, st.lists(st.integers(0, 59), min_size=1), st.integers(1, 40))
 def test_order_inside_the_lateness_does_not_matter(made: list[int], places: list[int], most: int) -> None:
     """Events shuffled by up to the allowed lateness give the same windows, final at once and never revised."""
     finals = []
     for shuffled in (False, True):
         flow = Flow()
-        jitter = [places[n % len(places)] % 59 if shuffled else 0 for n in range(len(made))]
+        jitter = [places[n % len(places)] if shuffled else 0 for n in range(len(made))]
         events = []
         for n, number in enumerate(made):
             rest = Digits(number)
@@ -223,12 +224,16 @@ def test_order_inside_the_lateness_does_not_matter(made: list[int], places: list
         flow.drain(most)
         assert ledgers(flow)["clicks", 0]["late"] == 0
         kept = {key: window for key, window in said(flow).items() if window.end_ms <= BASE + 3_600_000}
-        assert {window.state for window in kept.values()} == {"final"}
+        assert {window.state for window in kept.values()} <= {"final"}
         finals.append({key: counted(window) for key, window in kept.items()})
     assert finals[0] == finals[1]
 
 
-def happens(flow: Flow, what: int, zombies: list[tuple[int, Partition]]) -> None:
+Zombie = tuple[int, Partition, dict[str, int]]
+"""Its partition number, what it still believes to own, and how far it had read."""
+
+
+def happens(flow: Flow, what: int, zombies: list[Zombie]) -> None:
     """Let one thing happen: work, time, a crash with takeover, a zombie's last words, a record delivered again."""
     digits = Digits(what)
     kind, owned = digits.below(9), digits.of((*flow.ingest, *flow.merge))
@@ -236,24 +241,26 @@ def happens(flow: Flow, what: int, zombies: list[tuple[int, Partition]]) -> None
     crash = digits.of(tuple(Crash)) if kind in (5, 6) else None
     flow.now += digits.below(4) / 2
     if kind in (0, 1, 5):
-        owned.read(topic, 1 + digits.below(30), crash=crash)
+        owned.read(topic, 1 + digits.below(12), crash=crash)
     elif kind in (2, 3, 6):
         owned.tick(crash=crash)
     elif kind == 7 and zombies:
-        number, zombie = digits.of(zombies)
-        step = zombie.tick(flow.now, lambda _: False)
+        number, zombie, offsets = digits.of(zombies)
+        step, start = zombie.tick(flow.now, lambda _: False), offsets.get("clicks", 0)
         if step and not step.changes:
             flow.deliver(step.after)
             if step.done:
                 step.done()
+        if records := flow.topics["clicks", number][start : start + 5]:
+            flow.deliver(zombie.take("clicks", records, start, flow.now).before)  # fenced at the commit that follows
     elif kind == 8:
         log = flow.topics["panes", digits.below(2)]
         if log:
             flow.send("panes", digits.of(log).value, partition=0 if log is flow.topics["panes", 0] else 1)
     if kind in (4, 5, 6):
-        zombie = owned.take_over(from_disk=bool(digits.below(2)))
+        offsets, zombie = dict(owned.offsets), owned.take_over(from_disk=bool(digits.below(2)))
         if owned in flow.ingest:
-            zombies.append((owned.number, zombie))
+            zombies.append((owned.number, zombie, offsets))
 
 
 @settings(quick, max_examples=150)
@@ -262,7 +269,7 @@ def test_crashes_change_no_total(made: list[int], events: list[int]) -> None:
     """Kill any owner at any boundary, let zombies speak and batches come twice: all totals are those of a calm run."""
     calm, flow = filled(made), filled(made)
     calm.drain()
-    zombies: list[tuple[int, Partition]] = []
+    zombies: list[Zombie] = []
     for what in events:
         happens(flow, what, zombies)
     flow.drain(13)

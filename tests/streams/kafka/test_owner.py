@@ -1,16 +1,15 @@
 """Possession of a partition: fences, zombies, identity, and what the log may do to us."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from streams.kafka.batches import write_rows
-from streams.kafka.groups import Fence, Progress, decode_record, encode_fence, encode_group
-from streams.kafka.owner import Fenced, StateLogError, acquire
-from streams.kafka.store import DamagedCopy, DiskStore
-from tests.streams.kafka.owners import World, delete_topic, entries, kept, make_topics, world
+from streams.kafka.groups import Fence, decode_record, encode_fence, encode_group
+from streams.kafka.owner import Fenced, acquire
+from tests.streams.kafka.owners import World, entries, kept, world
 
 
 @pytest.fixture
@@ -254,104 +253,6 @@ async def test_several_partitions_at_once(bootstrap: str, prefix: str, tmp_path:
         await acquire(again, bootstrap=bootstrap)
         assert [entries(owner) for owner in again] == [{}, {b"p": b"1"}, {b"p": b"2"}]
         assert all(owner.owned for owner in again)
-
-
-# -- identity ----------------------------------------------------------------
-
-
-async def test_log_made_anew_sets_the_local_copy_aside(w: World) -> None:
-    """A recreated log, shorter than the state that we kept, gives a clean start; the copy is kept to look at."""
-    owner = await w.owning(disk="a")
-    for number in range(4):
-        await owner.commit([(b"k", b"old")], {"clicks": number})
-    owner.forget()
-    await delete_topic(w.bootstrap, w.tp.topic)
-    await make_topics(w.bootstrap, **{w.tp.topic: 1})
-    fresh = await w.owning(disk="a")
-    assert (entries(fresh), fresh.offsets) == ({}, {})
-    await fresh.commit([(b"k", b"new")], {"clicks": 1})
-    fresh.forget()
-    assert entries(await w.owning(disk="a")) == {b"k": b"new"}
-    aside = DiskStore(w.folder / "a.set-aside-1")
-    assert kept(aside)[1] == {b"k": b"old"}  # type: ignore[index]
-    aside.close()
-
-
-async def test_stale_copies_of_two_workers_and_a_log_made_anew(w: World) -> None:
-    """The first to write into the new log is stale itself: its claim must not make the second believe its copy."""
-    owner = await w.owning(disk="a")
-    await owner.commit([(b"k", b"old")], {"clicks": 100})
-    owner.forget()
-    second = await w.owning(disk="b")
-    second.forget()
-    await delete_topic(w.bootstrap, w.tp.topic)
-    await make_topics(w.bootstrap, **{w.tp.topic: 1})
-    first = await w.owning(disk="a")
-    for number in range(10):
-        await first.commit([(b"n", b"new")], {"clicks": number})
-    assert entries(await w.owning(disk="b")) == {b"n": b"new"}
-
-
-async def test_log_that_lost_its_end(w: World) -> None:
-    """A copy that has read further than the log goes (a broker lost power) does not count: the log is the truth."""
-    owner = await w.owning(disk="a")
-    await owner.commit([(b"k", b"1")], {"clicks": 5})
-    lost = encode_group([(b"k", b"lost")], progress=owner.progress, after={"clicks": 9})
-    progress = Progress(**{name: getattr(owner.progress, name) for name in Progress.__struct_fields__})
-    progress.seq, progress.offsets, progress.position = 2, {"clicks": 9}, 2 + 10 * len(lost)
-    owner._store.write([(b"k", b"lost")], progress, replace=False)
-    owner.forget()
-    again = await w.owning(disk="a")
-    assert (entries(again), again.offsets) == ({b"k": b"1"}, {"clicks": 5})
-
-
-async def test_copy_of_another_history(w: World) -> None:
-    """Groups in the log that do not continue the copy expose it: the log is read from its start."""
-    owner = await w.owning(disk="a")
-    await owner.commit([(b"k", b"1")], {"clicks": 5})
-    progress = Progress(**{name: getattr(owner.progress, name) for name in Progress.__struct_fields__})
-    progress.offsets = {"clicks": 9}
-    owner._store.write([(b"k", b"lost")], progress, replace=False)
-    owner.forget()
-    other = await w.owning()
-    await other.commit([(b"l", b"2")], {"clicks": 6})
-    again = await w.owning(disk="a")
-    assert (entries(again), again.offsets) == ({b"k": b"1", b"l": b"2"}, {"clicks": 6})
-
-
-async def test_copy_that_cannot_be_read(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Damage found while the copy is loaded costs time, not the state, and nothing of the half that was read stays."""
-    owner = await w.owning(disk="a")
-    await owner.commit([(b"k", b"1"), (b"l", b"2")], {"clicks": 5})
-    await owner.commit([(b"k", None)], {"clicks": 6})
-    owner.forget()
-    again = await w.owner(disk="a")
-
-    def half() -> Iterator[tuple[bytes, bytes]]:
-        yield b"rubbish", b"1"
-        raise DamagedCopy
-
-    monkeypatch.setattr(again._store, "load", lambda: (Progress("x", 0, 2, {"clicks": 6}, 3), half()))
-    await acquire([again], bootstrap=w.bootstrap)
-    assert (entries(again), again.offsets) == ({b"l": b"2"}, {"clicks": 6})
-    assert (w.folder / "a.set-aside-1").exists()
-
-
-@pytest.mark.parametrize("value", [b"hello", b"", b"{}"])
-async def test_foreign_record_gives_a_clear_error(w: World, value: bytes) -> None:
-    """The message names the place and what to do; nothing is guessed."""
-    owner = await w.owning()
-    await owner.commit([(b"k", b"1")], {"clicks": 5})
-    await write_rows(await w.producer(), w.tp.topic, 0, [(None, value)])
-    with pytest.raises(StateLogError, match=rf"{w.tp.topic}\[0\] offset 2 holds no state record"):
-        await w.owning()
-
-
-async def test_foreign_first_record_gives_a_clear_error(w: World) -> None:
-    """So does a log that was somebody else's topic."""
-    await write_rows(await w.producer(), w.tp.topic, 0, [(None, b"hello")])
-    with pytest.raises(StateLogError, match="offset 0 holds no state record"):
-        await w.owning()
 
 
 async def test_two_owners_race_for_an_empty_log(w: World) -> None:
