@@ -12,7 +12,7 @@ from streams.clock import monotonic
 from streams.kafka.reader import log_starts, new_reader, read_through, true_ends
 from streams.simulate.truth import Truth, compare
 
-__all__ = ["newest_windows", "read_topic", "spans", "wait_for_windows", "wait_until", "windows"]
+__all__ = ["Windows", "read_topic", "spans", "wait_for_windows", "wait_until"]
 
 
 async def _partitions(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
@@ -46,45 +46,56 @@ def spans(bootstrap: str, *topics: str) -> dict[str, int]:
     return {topic: sum(end - start for tp, (start, end) in edges.items() if tp.topic == topic) for topic in topics}
 
 
+async def _read(bootstrap: str, topic: str, after: dict[TopicPartition, int]) -> list[ConsumerRecord]:
+    """Return the records from the offsets ``after`` on, and move them to the end."""
+    edges = await _edges(bootstrap, [topic])
+    targets = {}
+    for tp, (start, end) in edges.items():
+        first = after.get(tp, start)
+        if end > first:
+            targets[tp] = (first, end - 1)
+            after[tp] = end
+    if not targets:
+        return []
+    reader = new_reader(bootstrap)
+    await reader.start()
+    try:
+        return [record async for _, record in read_through(reader, targets)]
+    finally:
+        await reader.stop()
+
+
 def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord]:
     """Return all records of a topic, partition by partition in offset order."""
-
-    async def read() -> list[ConsumerRecord]:
-        edges = await _edges(bootstrap, [topic])
-        targets = {tp: (start, end - 1) for tp, (start, end) in edges.items() if end > start}
-        if not targets:
-            return []
-        reader = new_reader(bootstrap)
-        await reader.start()
-        try:
-            return [record async for _, record in read_through(reader, targets)]
-        finally:
-            await reader.stop()
-
-    return asyncio.run(read())
+    return asyncio.run(_read(bootstrap, topic, {}))
 
 
-def windows(bootstrap: str, topic: str) -> list[dict[str, Any]]:
-    """Return every record of a ``campaign.windows`` topic, decoded."""
-    return [msgspec.json.decode(record.value) for record in read_topic(bootstrap, topic) if record.value]
+class Windows:
+    """The newest revision of every window of a ``campaign.windows`` topic; each look reads only what is new."""
 
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._next: dict[TopicPartition, int] = {}
+        self.newest: dict[str, dict[str, Any]] = {}
 
-def newest_windows(bootstrap: str, topic: str) -> dict[str, dict[str, Any]]:
-    """Return the record with the highest revision per window."""
-    newest: dict[str, dict[str, Any]] = {}
-    for window in windows(bootstrap, topic):
-        kept = newest.get(window["id"])
-        if kept is None or window["revision"] >= kept["revision"]:
-            newest[window["id"]] = window
-    return newest
+    def look(self) -> list[dict[str, Any]]:
+        """Return the newest windows as of now."""
+        for record in asyncio.run(_read(self._bootstrap, self._topic, self._next)):
+            window = msgspec.json.decode(record.value)
+            kept = self.newest.get(window["id"])
+            if kept is None or window["revision"] >= kept["revision"]:
+                self.newest[window["id"]] = window
+        return list(self.newest.values())
 
 
 def wait_for_windows(bootstrap: str, prefix: str, truth: Truth | Mapping[str, Any], seconds: float) -> None:
     """Wait until the newest revisions on ``campaign.windows`` equal ``truth``; fail with the first differences."""
     differences = ["nothing was read"]
+    windows = Windows(bootstrap, f"{prefix}campaign.windows")
 
     def equal() -> bool:
-        differences[:] = compare(truth, windows(bootstrap, f"{prefix}campaign.windows"))
+        differences[:] = compare(truth, windows.look())
         return not differences
 
     try:
