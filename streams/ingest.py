@@ -40,7 +40,8 @@ class IngestPartition:
         self.number = number
         self._stage = stage
         settings = stage.settings
-        horizon = settings.dedupe_horizon_ms
+        # Whatever may still be counted must be recognised when it comes again.
+        horizon = max(settings.dedupe_horizon_ms, settings.revision_horizon_ms)
         self.sources = {t: Source(t, dedupe_horizon_ms=horizon) for t in stage.sources}
         self.panes = PaneTable()
         self.feed = PaneFeed(number, self.sources, self.panes, settings)

@@ -107,10 +107,11 @@ class Settings:
         "How far an event may lie after Kafka's time of its record before it is rejected as `in_future`: the "
         "tolerance for wrong clocks of senders.", ge=0, le=7 * DAY_MS)] = 600_000
     max_record_bytes: Annotated[int, _doc(
-        "Larger records are rejected as `too_large`, unread.", ge=1_024, le=16_777_216)] = 262_144
+        "Larger records are rejected as `too_large`, unread.", ge=1_024, le=524_288)] = 262_144
     dedupe_horizon_ms: Annotated[int, _doc(
-        "How long, in event time, an event id is remembered: a repeat within it is never counted twice. Memory and "
-        "disk grow with it.", ge=60_000, le=30 * DAY_MS)] = DAY_MS
+        "How long, in event time, an event id is remembered at least; never shorter than `revision_horizon_ms`, so "
+        "that no repeat that could still count is counted twice. Memory and disk grow with it.",
+        ge=60_000, le=30 * DAY_MS)] = DAY_MS
     closed_delay_ms: Annotated[int, _doc(
         "Disorder to wait for before rules and models read a window. Longer: later alerts, fewer corrections.",
         ge=0, le=HOUR_MS)] = 2_000

@@ -67,10 +67,24 @@ class Lane:
         self._highwater = highwater
         self._queue: asyncio.Queue[tuple[Slice, Callable[[], None]]] = asyncio.Queue(WAITING_SLICES)
         self._busy = asyncio.Lock()
+        self._closed = False
 
     async def put(self, piece: Slice, acknowledge: Callable[[], None]) -> None:
         """Queue a slice; waits while the lane is behind. ``acknowledge`` is always called."""
         await self._queue.put((piece, acknowledge))
+        if self._closed:
+            self._empty()
+
+    async def close(self) -> None:
+        """Finish the step in hand and work no more; what waits is acknowledged unread."""
+        self._closed = True
+        await self.release()
+        self._empty()
+
+    def _empty(self) -> None:
+        while not self._queue.empty():
+            _, acknowledge = self._queue.get_nowait()
+            acknowledge()
 
     def start(self, generation: int, starts: dict[str, int]) -> None:
         """Begin under a new generation, with the offsets at which unread sources begin."""

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from streams.clock import monotonic
 from streams.kafka.batches import new_producer
 from streams.kafka.lane import Lane
-from streams.kafka.owner import PartitionOwner, acquire
+from streams.kafka.owner import PartitionOwner, StateLogError, acquire
 from streams.kafka.reader import log_starts, new_reader, true_ends
 from streams.kafka.slices import Slice
 from streams.kafka.store import DiskStore, MemoryStore, Store
@@ -36,6 +36,9 @@ log = structlog.get_logger(__name__)
 
 EXIT_FAILED = 70
 """Exit status of a worker that met something unexpected; a restart recovers."""
+
+EXIT_MEND = 2
+"""Exit status of a worker that somebody must help first; the log line says how."""
 
 STUCK_SECONDS = 60.0
 
@@ -162,7 +165,8 @@ class Runtime(Sources):
             if end < read[tp]:
                 raise StateAhead(
                     f"{tp.topic}[{tp.partition}] ends at {end} but the state has read up to {read[tp]}: the topic "
-                    f"was made anew; delete the topics {self._settings.topic('state.')}* too, or use another prefix"
+                    f"was made anew; delete the topics {self._settings.topic('state.')}* and "
+                    f"{self._settings.topic('panes')} too, or use another prefix"
                 )
         return {(tp.topic, tp.partition): start for tp, start in starts.items()}
 
@@ -208,7 +212,7 @@ class Runtime(Sources):
     async def _close(self, keys: set[tuple[str, int]]) -> None:
         for key in keys:
             lane = self.lanes.pop(key)
-            await lane.release()
+            await lane.close()
             task = self._tasks.pop(key, None)
             if task is not None:
                 task.cancel()
@@ -232,6 +236,9 @@ class Runtime(Sources):
 
     def fail(self, error: BaseException) -> NoReturn:
         """End the process at once; the state is exact whatever ends it."""
+        if isinstance(error, StateAhead | StateLogError):  # a restart meets the same: somebody has to mend it
+            log.error("worker stops", error=str(error))
+            os._exit(EXIT_MEND)
         log.error("worker stops", error=f"{type(error).__name__}: {error}", exc_info=error)
         os._exit(EXIT_FAILED)
 

@@ -146,22 +146,33 @@ class _Consumer(Consumer):
             return
         self._wanted = False
         async with self._seek_lock:
-            await super().perform_seek()
-            self.generation += 1
-            owned = {tp for tp in self.assignment() if self._is_source(tp)}
-            positions = await self.sources.acquire(owned, self.generation)
-            if positions:
-                await self.seek_wait(positions)
-            for tp, offset in positions.items():
-                self._committed_offset[tp] = offset or None
-            self._positioned = True
+            try:
+                await self._position()
+            except Exception:
+                self._wanted = True  # Faust swallows the error and calls again
+                raise
+
+    async def _position(self) -> None:
+        await super().perform_seek()
+        self.generation += 1
+        generation = self.generation
+        owned = {tp for tp in self.assignment() if self._is_source(tp)}
+        positions = await self.sources.acquire(owned, generation)
+        if positions:
+            await self.seek_wait(positions)
+        if self.generation != generation:  # revoked meanwhile
+            await self.sources.release()
+            return
+        for tp, offset in positions.items():
+            self._committed_offset[tp] = offset or None
+        self._positioned = True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         self._wanted = False
         self._positioned = False
+        self.generation += 1
         await super().on_partitions_revoked(revoked)
         await self.sources.release()
-        self.generation += 1
 
     # -- acknowledging -------------------------------------------------------
 

@@ -56,7 +56,7 @@ def filled(made: list[int]) -> Flow:
         digits = Digits(number)
         topic, partition = digits.of(SOURCES)
         build, kinds = KINDS[topic]
-        clock += digits.below(30)
+        clock += digits.of((0, 0, 0, 1, 2, 5, 30, 60))
         rest: dict[str, Any] = {"kind": digits.of(kinds), "user": f"u{digits.below(6)}"}
         rest |= {"channel": digits.of((None, "search", "email")), "campaign_id": digits.of(("c1", "c2", "ü/2"))}
         money, currency = digits.of((0, 1, 999_999, 10**15)) + digits.below(2), digits.of(("EUR", "JPY"))

@@ -53,7 +53,7 @@ marks = st.lists(st.tuples(st.none() | st.integers(0, 100), st.booleans()), max_
 
 
 @given(st.lists(marks), st.integers(1, 4))
-def test_monotone_and_never_beyond_an_active_source(history: list[list[tuple[int | None, bool]]], expected: int) -> None:
+def test_monotone_and_never_beyond_a_source(history: list[list[tuple[int | None, bool]]], expected: int) -> None:
     """Whatever the sources say, it only rises, and rises only to what every active source has reached."""
     value: int | None = None
     for said in history:

@@ -162,7 +162,6 @@ async def test_each_seek_begins_a_generation(rig: Rig) -> None:
     assert rig.consumer.generation > first
 
 
-@pytest.mark.xfail(reason="transport.perform_seek: nothing notices a revocation during acquire", strict=False)
 async def test_revocation_during_possession(rig: Rig) -> None:
     """Partitions revoked while they were being acquired are given up again."""
     rig.sources.go_on.clear()
@@ -177,7 +176,6 @@ async def test_revocation_during_possession(rig: Rig) -> None:
     assert CLICKS not in await rig.poll(clicks=3)
 
 
-@pytest.mark.xfail(reason="transport.perform_seek: a failed seek is never tried again", strict=False)
 async def test_failed_seek_is_tried_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Faust swallows the error of a seek while the flow is stopped; the next call must not think it was done."""
 
