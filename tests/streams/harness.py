@@ -83,6 +83,8 @@ class FakeMetrics:
         self.lags: dict[tuple[str, int], int] = {}
         self.freshness: list[float] = []
         self.stages: Counter[str] = Counter()
+        self.groups: Counter[str] = Counter()
+        self.slices: list[tuple[str, int]] = []
 
     def count_events(self, topic: str, events: Mapping[tuple[str, str], int]) -> None:
         self.events.update({(topic, *key): count for key, count in events.items()})
@@ -98,6 +100,12 @@ class FakeMetrics:
 
     def observe_stage(self, stage: str, seconds: float) -> None:
         self.stages[stage] += 1
+
+    def observe_slice(self, topic: str, records: int) -> None:
+        self.slices.append((topic, records))
+
+    def count_state_group(self, stage: str) -> None:
+        self.groups[stage] += 1
 
     def observe_event_to_metric(self, seconds: Iterable[float]) -> None:
         self.freshness += seconds

@@ -29,9 +29,9 @@ class Feed:
         self.caught_up = False
         self.feed.opened(5, {"clicks": 10, "orders": 20}, self.now)
 
-    def put(self, start: int, *, channel: str = "search", topic: str = "clicks", offset: int = 10, **counts: int) -> Pane:
+    def put(self, start: int, *, channel: str = "search", topic: str = "clicks", **counts: int) -> Pane:
         pane = (topic, start, channel, "c1")
-        self.apply(self.panes.encode({pane: Row(offset, offset, counts or {"clicks": 1})}, ()))
+        self.apply(self.panes.encode({pane: Row(10, 10, counts or {"clicks": 1})}, ()))
         return pane
 
     def apply(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -219,6 +219,7 @@ def test_a_promise_is_said() -> None:
     """The merge step forgets rows only by a mark, so a new promise must leave as one."""
     made = Feed()
     made.done(made.tick())
+    assert made.tick() is None
     made.sources["clicks"].closed = Closed(PANE_MS, 9)
     assert made.done(made.tick())[0].marks[0].closed == Closed(PANE_MS, 9)
 

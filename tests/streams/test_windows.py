@@ -70,7 +70,8 @@ def test_record_says_everything() -> None:
     assert msgspec.json.decode(value, type=CampaignWindow) == CampaignWindow(
         id=f"channel/search//1m/{BASE}", scope="channel", channel="search", campaign_id=None, level="1m",
         start_ms=BASE, end_ms=BASE + MINUTE, state="revised", revision=4, watermark_ms=77, clicks=2,
-        spend_micros={"EUR": 5, "JPY": 7}, revenue_micros={"EUR": 9}, refund_micros={"EUR": 1}, interactions={"like": 3},
+        spend_micros={"EUR": 5, "JPY": 7}, revenue_micros={"EUR": 9}, refund_micros={"EUR": 1},
+        interactions={"like": 3},
     )  # fmt: skip
 
 
