@@ -5,6 +5,7 @@ hands its slices to the runtime, which works on them lane by lane.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -130,11 +131,21 @@ async def _partitions(settings: Settings) -> int:
     return next(status.partitions for status in statuses if status.contract.partitions is None)
 
 
+def _spare_time() -> None:
+    """Do without what takes a fifth of a worker's time and gives nothing."""
+    # Records come and go by the ten thousand and hold no cycles; the collector would look at each.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    # Faust sets the root logger to debug and filters at the handler: each request would make log records for nobody.
+    logging.disable(logging.DEBUG)
+
+
 def run_worker(settings: Settings) -> None:
     """Run one worker until it is told to end (SIGINT, SIGTERM); blocks.
 
     Raises ``TopicsError`` when the broker cannot be reached or topics are missing.
     """
+    _spare_time()
     settings = replace(settings, partitions=asyncio.run(_partitions(settings)))
     metrics = Metrics(settings.named_campaigns)
     app = create_app(settings, metrics=metrics)

@@ -9,6 +9,7 @@ in, per campaign, and a difference fails the benchmark.
 
 import asyncio
 import os
+import resource
 import secrets
 import subprocess
 import sys
@@ -63,10 +64,15 @@ class Arena:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: events timed, their number per second, and when the last window was complete after the last event."""
+    """One run: what was timed and what was counted.
+
+    ``cpu_us`` is the process's processor time per event, start included: it says more than the rate when others use the
+    machine. ``windows_after`` is how many seconds after the last event the last window was complete.
+    """
 
     events: int
     rate: float
+    cpu_us: float
     counts: dict[str, int] = field(repr=False)
     windows_after: float | None = None
 
@@ -117,20 +123,20 @@ class Contestant:
                 cwd=self.folder,
             )
 
-    def stop(self, *, hard: bool = False) -> None:
-        """End the process: gently, then hard."""
+    def stop(self) -> float:
+        """End the process, gently, then hard; return the processor seconds it used."""
         process, self._process = self._process, None
         if process is None:
-            return
+            return 0.0
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        process.terminate()
         try:
-            if not hard:
-                process.terminate()
-                process.wait(END_SECONDS)
+            process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            pass
-        finally:
             process.kill()
             process.wait()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     def written(self) -> int:
         """Return how many events are out; raises when the process has ended."""
@@ -179,15 +185,14 @@ class Ours(Contestant):
         self.start()
         try:
             self.wait(events, max(60.0, events / SLOWEST_RATE))
-            counted = wait_until(self._complete_at, WINDOWS_SECONDS, "windows complete", every=POLL_SECONDS)
+            at, counts = wait_until(self._complete_at, WINDOWS_SECONDS, "windows complete", every=POLL_SECONDS)
         finally:
-            self.stop()
+            cpu = self.stop()
         stamps = [record.timestamp for record in self._records(self.output)]
         if len(stamps) != events:
             raise WrongCountError(f"{self.name}: {len(stamps)} enriched records of {events} events")
         timed, rate = steady_rate(stamps)
-        at, counts = counted
-        return Run(timed, rate, counts, (at - max(stamps)) / 1_000)
+        return Run(timed, rate, cpu * 1e6 / events, counts, (at - max(stamps)) / 1_000)
 
     def _complete_at(self) -> tuple[int, dict[str, int]] | None:
         """Return when the day's windows first held what they must, and what that is; ``None`` while they do not."""
@@ -231,11 +236,11 @@ class Plain(Contestant):
         try:
             self.wait(self.arena.events, seconds)
         finally:
-            self.stop()
+            cpu = self.stop()
         records = self._records(self.output)
         counts = self._checked(records)
         timed, rate = steady_rate([record.timestamp for record in records])
-        return Run(timed, rate, counts)
+        return Run(timed, rate, cpu * 1e6 / len(records), counts)
 
     def _checked(self, records: Sequence[Any]) -> dict[str, int]:
         """Return what the table counted: exactly the first events of each partition, or it raises."""

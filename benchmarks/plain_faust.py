@@ -1,5 +1,6 @@
-"""Faust as its guide shows it: one event at a time, one table. ``python -m benchmarks.plain_faust BROKER TOPIC GROUP``.
+"""Faust as its guide shows it: one event at a time, one table.
 
+``python -m benchmarks.plain_faust BROKER TOPIC GROUP PARTITIONS`` runs until it is ended.
 It only counts events per campaign: no validation beyond the model, no duplicates, no windows, no enriched records.
 Every setting is Faust's own default but for the partition count, the web server (off) and the spinner (off).
 """
@@ -12,7 +13,7 @@ import faust
 __all__ = ["create_app"]
 
 
-class Click(faust.Record, serializer="json"):  # type: ignore[misc]
+class Click(faust.Record, serializer="json"):
     """What the count needs of an event; Faust ignores the other fields."""
 
     event_id: str
@@ -37,6 +38,7 @@ def create_app(broker: str, topic: str, group: str, partitions: int) -> faust.Ap
 
 
 if __name__ == "__main__":
-    application = create_app(*sys.argv[1:4], partitions=int(sys.argv[4]))
-    with open(os.devnull, "w") as nowhere:
-        faust.Worker(application, loglevel="WARNING", quiet=True, stdout=nowhere).execute_from_commandline()
+    address, source, name, count = sys.argv[1:]
+    application = create_app(address, source, name, int(count))
+    nowhere = open(os.devnull, "w")  # noqa: SIM115  (Faust's spinner writes there once more when the process ends)
+    faust.Worker(application, loglevel="WARNING", quiet=True, stdout=nowhere).execute_from_commandline()

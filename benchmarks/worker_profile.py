@@ -8,13 +8,14 @@ Easy to get wrong: waiting is not work. The time in the selector is taken out be
 """
 
 import cProfile
+import os
 import pstats
 import sys
-import threading
 import time
 from pathlib import Path
 
 from benchmarks.contestants import Arena, Ours
+from streams.settings import load
 
 __all__ = ["ProfiledWorker", "profile_worker", "top"]
 
@@ -39,7 +40,7 @@ def profile_worker(arena: Arena) -> str:
     """Run our worker once under the profiler; return its top functions by own time."""
     worker = ProfiledWorker(arena)
     run = worker.run()
-    head = f"profile of a worker at {run.rate:,.0f} events/s (the profiler costs the rest), own time of the flow's thread"
+    head = f"profile, own time of the flow's thread (under the profiler: {run.rate:,.0f} events/s)"
     return "\n".join([head, *top(worker.result), worker.result.with_suffix(".threads").read_text()])
 
 
@@ -67,10 +68,7 @@ def _name(where: tuple[str, int, str]) -> str:
 
 
 def _main(result: Path) -> None:
-    import os
-
-    from agents.app import run_worker
-    from streams.settings import load
+    from agents.app import run_worker  # not before: the parent process needs none of it
 
     settings = load(None, os.environ)
     profiler = cProfile.Profile()
@@ -87,5 +85,4 @@ def _main(result: Path) -> None:
 
 
 if __name__ == "__main__":
-    assert threading.current_thread() is threading.main_thread()
     _main(Path(sys.argv[1]))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from streams.counts import Counts, add, difference
+from streams.packing import pack, unpacker
 from streams.rolling import Scope
 
 __all__ = ["DisplayedTotals", "View"]
@@ -30,9 +31,8 @@ class Total(msgspec.Struct, array_like=True):
     """It is shown under its own name."""
 
 
-_pack = msgspec.msgpack.Encoder().encode
 _key = msgspec.msgpack.Decoder(tuple[str, str]).decode
-_total = msgspec.msgpack.Decoder(Total).decode
+_total = unpacker(Total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class DisplayedTotals:
             if key not in self.names and len(named) < self._most_named:
                 named.add(campaign)
             known = self.names.get(key, campaign)
-            yield _pack(key), _pack(Total(counts, known == campaign and campaign in named))
+            yield pack(key), pack(Total(counts, known == campaign and campaign in named))
 
     def dump(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every total as an entry."""

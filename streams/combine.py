@@ -16,6 +16,7 @@ import msgspec
 from streams.board_view import DisplayedTotals
 from streams.counts import Counts, add, difference
 from streams.merged import Merged, SourceId, SourceSeen, SourceTable, merged_watermark
+from streams.packing import pack, unpacker
 from streams.panes import PANE_MS, Closed, Pane, PaneBatch, Row, SourceMark
 from streams.rolling import RecentPanes
 from streams.stage import Change
@@ -23,11 +24,10 @@ from streams.windows import Window, WindowKey, WindowTable, keys_of, window_end
 
 __all__ = ["Combination", "RowTable"]
 
-_pack = msgspec.msgpack.Encoder().encode
 RowId = tuple[int, Pane, int]
 """Sending partition, pane, incarnation."""
 _row_id = msgspec.msgpack.Decoder(RowId).decode
-_row = msgspec.msgpack.Decoder(Row).decode
+_row = unpacker(Row)
 
 
 class RowTable:
@@ -161,12 +161,12 @@ class Combination:
         sources = {**self._sources.sources, **self._seen}
         merged.watermark = merged_watermark(sources, self._expected, merged.watermark)
         changes: list[Change] = [
-            (b"r" + _pack(row_id), None if row is None else _pack(row)) for row_id, row in self._row_changes.items()
+            (b"r" + pack(row_id), None if row is None else pack(row)) for row_id, row in self._row_changes.items()
         ]
         changes += [(b"s" + key, value) for key, value in SourceTable.encode(self._seen)]
         changes += [(b"w" + key, value) for key, value in WindowTable.encode(self._window_changes)]
         changes += [(b"q" + key, value) for key, value in RecentPanes.encode(self._recent_changes)]
         changes += [(b"q" + key, None) for key in self._recent.expired(merged.watermark)]
         changes += [(b"t" + key, value) for key, value in self._totals.encode(self._total_changes)]
-        changes.append((b"m", _pack(merged)))
+        changes.append((b"m", pack(merged)))
         return changes

@@ -20,6 +20,7 @@ from streams.clock import now_ms
 from streams.combine import Combination, RowTable
 from streams.merged import Merged, SourceTable
 from streams.metrics import Metrics
+from streams.packing import pack, unpacker
 from streams.panes import PaneBatch
 from streams.rolling import RecentPanes, closed_end, needed_behind, rolling_counts
 from streams.settings import Settings
@@ -31,9 +32,8 @@ __all__ = ["MergePartition", "MergeStage"]
 PUBLISHED_AT_ONCE = 5_000
 """Most windows in one publication."""
 
-_pack = msgspec.msgpack.Encoder().encode
-_batch = msgspec.msgpack.Decoder(PaneBatch).decode
-_merged = msgspec.msgpack.Decoder(Merged).decode
+_batch = unpacker(PaneBatch)
+_merged = unpacker(Merged)
 _outbox = msgspec.msgpack.Decoder(tuple[int | None, list[WindowKey]]).decode
 
 
@@ -93,7 +93,7 @@ class MergePartition:
     def dump(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every entry of the state."""
         for row_id, row in self.rows.rows.items():
-            yield b"r" + _pack(row_id), _pack(row)
+            yield b"r" + pack(row_id), pack(row)
         for key, value in SourceTable.encode(self.sources.sources):
             yield b"s" + key, value
         for key, value in self.windows.dump():
@@ -102,8 +102,8 @@ class MergePartition:
             yield b"q" + key, value
         for key, value in self.totals.dump():
             yield b"t" + key, value
-        yield b"m", _pack(self.merged)
-        yield b"o", _pack(self._outbox)
+        yield b"m", pack(self.merged)
+        yield b"o", pack(self._outbox)
 
     def opened(self, epoch: int, offsets: dict[str, int], now: float) -> None:
         """Start under a new epoch: the last publication goes out again."""
@@ -159,7 +159,7 @@ class MergePartition:
         if not due:
             return None
         changes: list[Change] = [(b"w" + key, value) for key, value in WindowTable.encode(due)]
-        changes.append((b"o", _pack((watermark, list(due)))))
+        changes.append((b"o", pack((watermark, list(due)))))
         rows = [record_of(key, window, watermark) for key, window in due.items()]
         return Step(changes, after=[self._send(rows)])
 
@@ -183,7 +183,7 @@ class MergePartition:
             return None
         merged = msgspec.structs.replace(self.merged, evicted_until=max(until, self.merged.evicted_until))
         changes: list[Change] = [(b"w" + key, None) for key in keys]
-        changes.append((b"m", _pack(merged)))
+        changes.append((b"m", pack(merged)))
         return Step(changes)
 
     # -- display -------------------------------------------------------------
@@ -195,7 +195,7 @@ class MergePartition:
         end = closed_end(self.merged.watermark, self._settings.closed_delay_ms)
         rolling = {}
         if end is not None:
-            rolling = rolling_counts(self.recent, self.windows.windows, end, self.totals.names)
+            rolling = rolling_counts(self.recent, self.windows, end, self.totals.names)
         metrics = self._stage.metrics
         metrics.set_merged(self.number, View(self.totals.picture(), rolling))
         metrics.show_watermark("panes", self.number, self.merged.watermark)

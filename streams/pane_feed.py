@@ -12,8 +12,7 @@ of, in the same partition.
 from collections.abc import Callable, Iterator, Mapping
 from zlib import crc32
 
-import msgspec
-
+from streams.packing import pack
 from streams.panes import PANE_MS, Closed, Pane, PaneBatch, PaneTable, SourceMark
 from streams.settings import Settings
 from streams.source import Source, source_key
@@ -23,8 +22,6 @@ __all__ = ["PaneFeed", "merge_partition"]
 
 ROWS_PER_RECORD = 1_000
 """Bounds a record of ``panes`` to some 300 KB."""
-
-_pack = msgspec.msgpack.Encoder().encode
 
 
 def merge_partition(channel: str, partitions: int) -> int:
@@ -92,8 +89,13 @@ class PaneFeed:
     # -- publishing ----------------------------------------------------------
 
     def _publish(self, marks: list[SourceMark], now: float) -> Step:
+        epoch = self._epoch
+        sent = {pane: self._panes.rows[pane] for pane in self._panes.unpublished}
+
         def done() -> None:
-            self._panes.unpublished.clear()
+            if epoch != self._epoch:  # we lost the partition and have it again: nothing of this may count
+                return
+            self._panes.published(sent)
             self._sent_marks = marks
             self._received_ms = 0
             self._may_drop = True
@@ -118,7 +120,7 @@ class PaneFeed:
         rows = [(pane, self._panes.rows[pane]) for pane in panes]
         received_ms = self._received_ms if rows else 0
         batch = PaneBatch(self._number, self._epoch, marks, rows, received_ms)
-        return str(self._number).encode(), _pack(batch)
+        return str(self._number).encode(), pack(batch)
 
     # -- dropping ------------------------------------------------------------
 
@@ -135,5 +137,5 @@ class PaneFeed:
             dropped = self._panes.droppable(topic, until)
             step.changes += [(b"p" + key, row) for key, row in self._panes.encode({}, dropped)]
             closed = Closed(until, self._offsets[topic])
-            step.changes.append((source_key(b"c", topic), _pack(closed)))
+            step.changes.append((source_key(b"c", topic), pack(closed)))
         return step if step.changes else None

@@ -11,12 +11,13 @@ the pane is the sum of its incarnations. So the rule easy to get wrong: a row
 may be dropped only after its last state has been published.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from streams.counts import Counts
+from streams.packing import pack, unpacker
 
 __all__ = ["PANE_MS", "Closed", "Pane", "PaneBatch", "PaneTable", "Row", "SourceMark", "pane_start"]
 
@@ -65,10 +66,8 @@ class PaneBatch(msgspec.Struct, array_like=True):
     """Kafka time of the oldest event since the previous batch, 0 when there is none."""
 
 
-_pane_key = msgspec.msgpack.Encoder().encode
-_row_bytes = msgspec.msgpack.Encoder().encode
-_decode_pane = msgspec.msgpack.Decoder(Pane).decode
-_decode_row = msgspec.msgpack.Decoder(Row).decode
+_pane = msgspec.msgpack.Decoder(Pane).decode
+_row = unpacker(Row)
 
 
 def pane_start(time_ms: int) -> int:
@@ -101,14 +100,20 @@ class PaneTable:
             pane for pane in self.rows if pane[0] == topic and pane[1] <= newest and pane not in self.unpublished
         ]
 
+    def published(self, sent: Mapping[Pane, Row]) -> None:
+        """Note that rows have left; one that changed since then has not."""
+        for pane, row in sent.items():
+            if self.rows.get(pane) is row:
+                self.unpublished.discard(pane)
+
     def put(self, raw_pane: bytes, raw_row: bytes | None) -> None:
         """Take a durable change of one row."""
-        pane = _decode_pane(raw_pane)
+        pane = _pane(raw_pane)
         if raw_row is None:
             self.rows.pop(pane, None)
             self.unpublished.discard(pane)
         else:
-            self.rows[pane] = _decode_row(raw_row)
+            self.rows[pane] = _row(raw_row)
             self.unpublished.add(pane)
 
     def clear(self) -> None:
@@ -120,11 +125,11 @@ class PaneTable:
     def encode(changed: dict[Pane, Row], dropped: Iterable[Pane]) -> Iterator[tuple[bytes, Any]]:
         """Yield the entries for changed and dropped rows."""
         for pane in dropped:
-            yield _pane_key(pane), None
+            yield pack(pane), None
         for pane, row in changed.items():
-            yield _pane_key(pane), _row_bytes(row)
+            yield pack(pane), pack(row)
 
     def dump(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield all rows as entries."""
         for pane, row in self.rows.items():
-            yield _pane_key(pane), _row_bytes(row)
+            yield pack(pane), pack(row)

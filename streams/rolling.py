@@ -1,7 +1,8 @@
 """Rolling windows: the last minute, five minutes, hour and day, up to the newest closed pane.
 
-The short ones are sums of panes, the long ones of 1 m windows plus the panes
-after the last whole minute; so they move with every pane and cost little.
+The short ones are sums of panes, the long ones of windows, as large as fit,
+plus the panes after the last whole minute; so they move with every pane and
+cost little.
 
 The rule easy to get wrong: they end where the watermark says that all has
 come (less the disorder to wait for), not at the wall clock; a rolling number
@@ -12,11 +13,13 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from schemas.windows import Level
 from streams.counts import Counts, add
+from streams.packing import pack, unpacker
 from streams.panes import PANE_MS, Pane
-from streams.windows import Window, WindowKey
+from streams.windows import LEVEL_MS, WindowTable
 
-__all__ = ["ROLLING_MS", "RecentPanes", "Scope", "closed_end", "needed_behind", "rolling_counts"]
+__all__ = ["ROLLING_MS", "RecentPanes", "Scope", "closed_end", "cover", "needed_behind", "rolling_counts"]
 
 ROLLING_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "24h": 86_400_000}
 """Length of each rolling window, milliseconds."""
@@ -25,12 +28,12 @@ MEMORY_MS = 600_000
 """How long single panes are kept behind the newest closed one: more than the longest sum of panes."""
 
 MINUTE_MS = 60_000
+_LARGEST_FIRST: tuple[Level, ...] = ("1h", "5m", "1m")
 Scope = tuple[str, str, str]
 """Scope, channel, campaign ("" at channel scope)."""
 
-_pack = msgspec.msgpack.Encoder().encode
 _pane = msgspec.msgpack.Decoder(Pane).decode
-_counts = msgspec.msgpack.Decoder(Counts).decode
+_counts = unpacker(Counts)
 
 
 class RecentPanes:
@@ -59,7 +62,7 @@ class RecentPanes:
         """Yield the keys of panes that are too old to be shown."""
         if watermark is not None:
             for start in [start for start in self.starts if start <= watermark - self._memory_ms]:
-                yield from map(_pack, self.starts[start])
+                yield from map(pack, self.starts[start])
 
     def put(self, raw_pane: bytes, raw: bytes | None) -> None:
         """Take a durable change of one pane."""
@@ -76,7 +79,7 @@ class RecentPanes:
     def encode(overlay: Mapping[Pane, Counts]) -> Iterator[tuple[bytes, bytes]]:
         """Yield the entries of changed panes."""
         for pane, counts in overlay.items():
-            yield _pack(pane), _pack(counts)
+            yield pack(pane), pack(counts)
 
     def dump(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every pane as an entry."""
@@ -94,14 +97,27 @@ class RecentPanes:
                 yield from panes.items()
 
 
+def cover(begin: int, end: int) -> Iterator[tuple[Level, int]]:
+    """Yield level and start of the fewest windows that make up a span of whole minutes.
+
+    >>> [(level, start // MINUTE_MS) for level, start in cover(58 * MINUTE_MS, 126 * MINUTE_MS)]
+    [('1m', 58), ('1m', 59), ('1h', 60), ('5m', 120), ('1m', 125)]
+    """
+    while begin < end:
+        fits = (level for level in _LARGEST_FIRST if begin % LEVEL_MS[level] == 0 and begin + LEVEL_MS[level] <= end)
+        level = next(fits)
+        yield level, begin
+        begin += LEVEL_MS[level]
+
+
 def rolling_counts(
-    panes: RecentPanes, windows: Mapping[WindowKey, Window], end: int, named: Mapping[tuple[str, str], str]
+    panes: RecentPanes, windows: WindowTable, end: int, named: Mapping[tuple[str, str], str]
 ) -> dict[Scope, dict[str, Counts]]:
     """Return the rolling counts that end at ``end``, by scope and rolling window.
 
     Args:
         panes: of the last minutes.
-        windows: the windows that are kept; those of level 1 m are read.
+        windows: the windows that are kept; those of campaigns are read.
         end: end of the newest closed pane, epoch ms, a multiple of the pane.
         named: the name that each (channel, campaign) is shown under.
     """
@@ -116,13 +132,10 @@ def rolling_counts(
         begin = minute if length >= ROLLING_MS["1h"] else end - length
         for (_, _, channel, campaign), counts in panes.between(begin, end):
             count(channel, campaign, window, counts)
-    longest = minute - ROLLING_MS["24h"] + MINUTE_MS * (end > minute)
-    hour = minute - ROLLING_MS["1h"] + MINUTE_MS * (end > minute)
-    for (scope, channel, campaign, level, start), kept in windows.items():
-        if level == "1m" and scope == "campaign" and longest <= start < minute:
-            count(channel, campaign, "24h", kept.counts)
-            if start >= hour:
-                count(channel, campaign, "1h", kept.counts)
+        if length >= ROLLING_MS["1h"]:
+            for level, start in cover(minute - length + MINUTE_MS * (end > minute), minute):
+                for (_, channel, campaign, _, _), kept in windows.of_campaigns(level, start):
+                    count(channel, campaign, window, kept.counts)
     return result
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from schemas.windows import CampaignWindow, Level, State
 from streams.counts import Counts, add, window_fields
+from streams.packing import pack, unpacker
 
 __all__ = ["LEVEL_MS", "Window", "WindowKey", "WindowTable", "keys_of", "record_of", "window_end"]
 
@@ -79,9 +80,8 @@ def record_of(key: WindowKey, window: Window, watermark_ms: int | None) -> tuple
     return name.encode(), msgspec.json.encode(record)
 
 
-_pack = msgspec.msgpack.Encoder().encode
 _key = msgspec.msgpack.Decoder(WindowKey).decode
-_window = msgspec.msgpack.Decoder(Window).decode
+_window = unpacker(Window)
 
 
 class WindowTable:
@@ -96,6 +96,12 @@ class WindowTable:
         self.dirty: set[WindowKey] = set()
         self._unfinished: list[tuple[int, WindowKey]] = []
         self._finished: list[tuple[int, WindowKey]] = []
+        self._of_campaigns: dict[tuple[Level, int], set[WindowKey]] = {}
+
+    def of_campaigns(self, level: Level, start: int) -> Iterator[tuple[WindowKey, Window]]:
+        """Yield the windows of single campaigns that begin at ``start``."""
+        for key in self._of_campaigns.get((level, start), ()):
+            yield key, self.windows[key]
 
     # -- changes -------------------------------------------------------------
 
@@ -114,7 +120,8 @@ class WindowTable:
         """Take a durable change of one window."""
         key = _key(raw_key)
         if raw is None:
-            self.windows.pop(key, None)
+            if self.windows.pop(key, None) is not None:
+                self._index(key, known=False)
             self.dirty.discard(key)
             return
         window = _window(raw)
@@ -124,15 +131,28 @@ class WindowTable:
             self.dirty.add(key)
         else:
             self.dirty.discard(key)
+        if before is None:
+            self._index(key, known=True)
         if before is None or (before.state == PROVISIONAL != window.state):
             heap = self._unfinished if window.state == PROVISIONAL else self._finished
             heappush(heap, (window_end(key), key))
+
+    def _index(self, key: WindowKey, *, known: bool) -> None:
+        if key[0] != "campaign":
+            return
+        keys = self._of_campaigns.setdefault(key[3:], set())
+        if known:
+            keys.add(key)
+        else:
+            keys.discard(key)
+            if not keys:
+                del self._of_campaigns[key[3:]]
 
     @staticmethod
     def encode(overlay: dict[WindowKey, Window]) -> Iterator[tuple[bytes, bytes]]:
         """Yield the entries of changed windows."""
         for key, window in overlay.items():
-            yield _pack(key), _pack(window)
+            yield pack(key), pack(window)
 
     def dump(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every window as an entry."""
@@ -181,5 +201,5 @@ class WindowTable:
                 heappush(heap, (end, key))
                 break
             if key in self.windows:
-                evicted.append(_pack(key))
+                evicted.append(pack(key))
         return evicted

@@ -3,18 +3,28 @@
 A log may have offsets without a record (transaction markers). It may also have
 lost records to retention before they were read; that is a loss, and stays
 visible in the ledger. And a client could have skipped records; then we stop.
+
+The rule easy to get wrong: a log whose last offsets are markers looks as if
+something still waited there, for ever. Its source is at its end all the same.
 """
 
+import asyncio
 from enum import Enum
 
 import structlog
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from streams.kafka.reader import log_starts, new_reader, read_through
 
-__all__ = ["Gap", "SkippedRecords", "examine_gap"]
+__all__ = ["Gap", "SkippedRecords", "examine_gap", "nothing_waits"]
 
 log = structlog.get_logger(__name__)
+
+
+_POLL_MS = 100
+_LOOK_SECONDS = 5.0
+"""Longest look behind the last record; who does not know by then says that something waits."""
 
 
 class Gap(Enum):
@@ -49,5 +59,23 @@ async def examine_gap(bootstrap: str, tp: TopicPartition, expected: int, first: 
             if record.offset < first:
                 raise SkippedRecords(f"{tp.topic}[{tp.partition}] {record.offset} was not delivered")
         return Gap.ABSENT
+    finally:
+        await reader.stop()
+
+
+async def nothing_waits(bootstrap: str, tp: TopicPartition, expected: int, end: int) -> bool:
+    """Tell whether a log has no record from ``expected`` up to ``end``, only markers."""
+    reader = new_reader(bootstrap)
+    try:
+        await reader.start()
+        reader.assign([tp])
+        reader.seek(tp, expected)
+        async with asyncio.timeout(_LOOK_SECONDS):
+            while not await reader.getmany(tp, timeout_ms=_POLL_MS):
+                if await reader.position(tp) >= end:
+                    return True
+        return False
+    except (TimeoutError, KafkaError):
+        return False
     finally:
         await reader.stop()

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from streams.clock import monotonic
 from streams.kafka.batches import write_rows
-from streams.kafka.gaps import Gap, examine_gap
+from streams.kafka.gaps import Gap, examine_gap, nothing_waits
 from streams.kafka.owner import Fenced, PartitionOwner
 from streams.kafka.slices import Slice
 from streams.metrics import Metrics
@@ -58,6 +58,9 @@ class Lane:
         self.number = owner.tp.partition
         self.expected: dict[str, int] = {}
         """Next offset per source topic (contract names)."""
+        self._end_seen: dict[str, int] = {}
+        """Up to where sources are known to hold nothing behind what was read."""
+        self._looked_at = monotonic()
         self.generation = -1
         self.moved_at = monotonic()
         self.fenced_at: float | None = None
@@ -68,6 +71,7 @@ class Lane:
         self._queue: asyncio.Queue[tuple[Slice, Callable[[], None]]] = asyncio.Queue(WAITING_SLICES)
         self._busy = asyncio.Lock()
         self._closed = False
+        self._open = False
 
     async def put(self, piece: Slice, acknowledge: Callable[[], None]) -> None:
         """Queue a slice; waits while the lane is behind. ``acknowledge`` is always called."""
@@ -90,13 +94,16 @@ class Lane:
         """Begin under a new generation, with the offsets at which unread sources begin."""
         self.generation = generation
         self.expected = {**starts, **self.owner.offsets}
+        self._end_seen.clear()
         self.moved_at = monotonic()
         self.fenced_at = None if self.owner.owned else self.moved_at
         if self.owner.owned:
             self.logic.opened(self.owner.progress.epoch, self.expected, monotonic())
+        self._open = True
 
     async def release(self) -> None:
         """Finish the step in hand, then write no more."""
+        self._open = False
         async with self._busy:
             self.owner.release()
 
@@ -118,23 +125,47 @@ class Lane:
 
     async def _work(self, piece: Slice | None) -> None:
         try:
-            if piece is not None and piece.generation == self.generation and self.owner.owned:
+            if piece is not None and piece.generation == self.generation and self._ours():
                 await self._take(piece)
-            while self.owner.owned and (step := self.logic.tick(monotonic(), self._caught_up)):
+            while self._ours() and (step := self.logic.tick(monotonic(), self._caught_up)):
                 await self._perform(step)
+            await self._look_behind_the_last_record()
             if not any(map(self.lag, self.stage.sources)):
                 self.moved_at = monotonic()
         except Fenced as fenced:
             self.fenced_at = monotonic()
             log.warning("another worker owns this partition now", stage=self.stage.name, where=str(fenced))
 
+    def _ours(self) -> bool:
+        """Tell whether we may work: the fence held *and* the stage was told of its new epoch.
+
+        Between the two, a step would still carry the old epoch: published rows would be ignored
+        as a zombie's, and yet be dropped as published.
+        """
+        return self._open and self.owner.owned
+
     def lag(self, topic: str) -> int:
         """Return how many offsets of a source are known to wait."""
-        return max(0, (self._highwater(topic) or 0) - self.expected.get(topic, 0))
+        return max(0, (self._highwater(topic) or 0) - self._read_to(topic))
 
     def _caught_up(self, topic: str) -> bool:
         end = self._highwater(topic)
-        return end is not None and self.expected.get(topic, 0) >= end
+        return end is not None and self._read_to(topic) >= end
+
+    def _read_to(self, topic: str) -> int:
+        return max(self.expected.get(topic, 0), self._end_seen.get(topic, 0))
+
+    async def _look_behind_the_last_record(self) -> None:
+        """When nothing comes though something seems to wait, look whether it is only transaction markers."""
+        quiet_since = max(self.moved_at, self._looked_at)
+        if not self._ours() or monotonic() - quiet_since < self._settings.idle_after_ms / 1_000:
+            return
+        self._looked_at = monotonic()
+        for topic in self.stage.sources:
+            end, expected = self._highwater(topic), self.expected.get(topic, 0)
+            tp = TopicPartition(self._settings.topic(topic), self.number)
+            if end and self.lag(topic) and await nothing_waits(self._settings.broker, tp, expected, end):
+                self._end_seen[topic] = end
 
     # -- one slice -----------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """Reads the ``campaigns`` topic: to its end before the first event, then for ever."""
 
 import asyncio
-import contextlib
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -54,8 +53,7 @@ class ReferenceFeed:
         """Stop following."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])  # how it ended was said when it did
         if self._reader is not None:
             await self._reader.stop()
 

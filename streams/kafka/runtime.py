@@ -105,7 +105,10 @@ class Runtime(Sources):
     # -- possession ----------------------------------------------------------
 
     async def acquire(self, partitions: set[TP], generation: int) -> Mapping[TP, int]:
-        """Open what is new, close what is gone, fence all; return where to read from."""
+        """Open what is new, close what is gone, fence all; return where to read from.
+
+        A worker that is given nothing is called too: it closes what it had.
+        """
         try:
             return await self._acquire(partitions, generation)
         except asyncio.CancelledError:
@@ -115,6 +118,7 @@ class Runtime(Sources):
 
     async def _acquire(self, partitions: set[TP], generation: int) -> Mapping[TP, int]:
         wanted = self._wanted(partitions)
+        await self.release()
         await self.release()  # a step that ended after the lane's new start would undo it
         await self._close(set(self.lanes) - wanted)
         if self._producer is None:
@@ -124,8 +128,9 @@ class Runtime(Sources):
         for key in sorted(wanted - set(self.lanes)):
             self.lanes[key] = self._open(*key)
         lanes = list(self.lanes.values())
-        await acquire([lane.owner for lane in lanes], bootstrap=self._settings.broker)
-        starts = await self._starts(partitions)
+        if lanes:
+            await acquire([lane.owner for lane in lanes], bootstrap=self._settings.broker)
+        starts = await self._starts(partitions) if partitions else {}
         for lane in lanes:
             topics = lane.stage.sources
             lane.start(generation, {t: starts[self._settings.topic(t), lane.number] for t in topics})

@@ -167,6 +167,11 @@ class _Consumer(Consumer):
             self._committed_offset[tp] = offset or None
         self._positioned = True
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not any(map(self._is_source, assigned)):  # Faust neither resumes nor seeks then
+            await self.sources.acquire(set(), self.generation)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         self._wanted = False
         self._positioned = False

@@ -21,7 +21,9 @@ HOSTILE = '<img src=x onerror="document.title=1">'
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(NODE is None or CHROMIUM is None, reason="needs node and chromium"),
-    pytest.mark.skipif(not (HERE / "node_modules" / "playwright-core").is_dir(), reason="needs `npm ci` in tests/browser"),
+    pytest.mark.skipif(
+        not (HERE / "node_modules" / "playwright-core").is_dir(), reason="needs `npm ci` in tests/browser"
+    ),
 ]
 
 

@@ -56,9 +56,15 @@ def _strike(worker: Worker, fault: str) -> None:
     try:
         wait_until(lambda: _acquired(worker) > others_acquired, 60, "the others take over from a sleeping worker")
     finally:
+        mine = _rounds(worker.log)
         worker.kill(signal.SIGCONT)
+    wait_until(lambda: _rounds(worker.log) > mine, 60, "a woken worker joins again")
 
 
 def _acquired(sleeper: Worker) -> int:
     logs = [path for path in sleeper.log.parent.glob("worker-*.log") if path != sleeper.log]
-    return sum(path.read_text().count("partitions acquired") for path in logs)
+    return sum(map(_rounds, logs))
+
+
+def _rounds(log: Path) -> int:
+    return log.read_text().count("partitions acquired")

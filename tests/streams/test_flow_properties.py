@@ -28,7 +28,7 @@ LEVELS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
 mixed = st.integers(0, 2**16).map(lambda n: Random(n).getrandbits(64))
 numbers = st.lists(mixed, min_size=90, max_size=150) | st.lists(mixed, max_size=30)
 """Each is a record, or a thing that happens. Small numbers are mixed: all choices are as likely as they are simple."""
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Counts = Counter[tuple[str, str]]
 Key = tuple[str, str, str | None, str, int]
@@ -263,7 +263,7 @@ def happens(flow: Flow, what: int, zombies: list[Zombie]) -> None:
             zombies.append((owned.number, zombie, offsets))
 
 
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=100)
 @given(numbers, numbers)
 def test_crashes_change_no_total(made: list[int], events: list[int]) -> None:
     """Kill any owner at any boundary, let zombies speak and batches come twice: all totals are those of a calm run."""

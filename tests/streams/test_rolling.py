@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 
 from streams.counts import Counts
 from streams.panes import PANE_MS, Pane
-from streams.rolling import MEMORY_MS, ROLLING_MS, RecentPanes, Scope, closed_end, needed_behind, rolling_counts
-from streams.windows import Window, WindowKey, WindowTable, keys_of
+from streams.rolling import (
+    MEMORY_MS,
+    ROLLING_MS,
+    RecentPanes,
+    Scope,
+    closed_end,
+    cover,
+    needed_behind,
+    rolling_counts,
+)
+from streams.windows import LEVEL_MS, Window, WindowKey, WindowTable, keys_of
 from tests.streams.harness import BASE
 
 MINUTE = 60_000
@@ -18,7 +27,7 @@ Event = tuple[int, str, str, int]
 NAMED = {("search", "c1"): "c1", ("email", "c1"): "c1", ("search", ""): "unknown"}
 
 
-def tables(events: list[Event], end: int) -> tuple[RecentPanes, dict[WindowKey, Window]]:
+def tables(events: list[Event], end: int) -> tuple[RecentPanes, WindowTable]:
     """Return recent panes and windows that hold the events."""
     recent, windows = RecentPanes(0), WindowTable()
     for back, channel, campaign, clicks in events:
@@ -30,8 +39,9 @@ def tables(events: list[Event], end: int) -> tuple[RecentPanes, dict[WindowKey, 
             recent.put(raw_key, raw)
         for key in keys_of(channel, campaign, time):
             windows.changed(overlay, key, counts)
-        windows.windows |= overlay
-    return recent, windows.windows
+        for raw_key, raw in windows.encode(overlay):
+            windows.put(raw_key, raw)
+    return recent, windows
 
 
 events = st.lists(
@@ -64,6 +74,17 @@ def test_against_a_recount(made: list[Event], tens: int) -> None:
     assert rolling_counts(*tables(made, end), end, NAMED) == {scope: dict(found) for scope, found in wanted.items()}
 
 
+@given(st.integers(0, 3_000), st.integers(0, 1_440))
+def test_cover_is_a_span_of_few_windows(begin: int, length: int) -> None:
+    """The windows follow each other from begin to end; a day needs no more than five dozen."""
+    cursor, pieces = begin * MINUTE, list(cover(begin * MINUTE, (begin + length) * MINUTE))
+    for level, start in pieces:
+        assert start == cursor
+        cursor += LEVEL_MS[level]
+    assert cursor == (begin + length) * MINUTE
+    assert len(pieces) <= 60
+
+
 def test_a_ratio_of_nothing_is_not_made() -> None:
     """Where nothing happened there is no entry, so no zero that looks like a measurement."""
     found = rolling_counts(*tables([(100, "search", "c1", 1)], BASE), BASE, NAMED)
@@ -87,7 +108,7 @@ def test_panes_are_kept_as_long_as_they_are_shown(delay: int) -> None:
     for key in expired:
         recent.put(key, None)
     assert set(recent.starts) == {needed, end}
-    assert rolling_counts(recent, {}, end, {})["channel", "search", ""]["5m"] == {"clicks": 1}
+    assert rolling_counts(recent, WindowTable(), end, {})["channel", "search", ""]["5m"] == {"clicks": 1}
     late: dict[Pane, Counts] = {}
     recent.changed(late, ("", old, "search", "c1"), {"clicks": 1}, watermark)
     assert late == {}

@@ -161,6 +161,24 @@ def test_finished_windows_are_evicted_oldest_first(restart: bool) -> None:
     assert table.evictable(BASE + 9 * MINUTE, 2) == []
 
 
+def test_windows_of_campaigns_are_found_by_their_start() -> None:
+    """Rolling sums ask for them every second; the channel's own windows and evicted ones are not among them."""
+    table = WindowTable()
+    keys: list[WindowKey] = [("campaign", "search", name, "1m", BASE) for name in ("c1", "c2")]
+    for key in (*keys, ONE, FIVE, keys[0]):
+        add(table, key, clicks=1)
+    assert {key: window.counts for key, window in table.of_campaigns("1m", BASE)} == {
+        keys[0]: {"clicks": 2}, keys[1]: {"clicks": 1},
+    }  # fmt: skip
+    [raw_key] = [raw for raw, _ in table.encode({keys[0]: table.windows[keys[0]]})]
+    for _ in range(2):
+        table.put(raw_key, None)
+    assert [key for key, _ in table.of_campaigns("1m", BASE)] == keys[1:]
+    assert list(table.of_campaigns("5m", BASE)) == []
+    table.clear()
+    assert list(table.of_campaigns("1m", BASE)) == []
+
+
 def test_a_correction_is_said_before_its_window_goes() -> None:
     """A revised window that waits for its publication is kept."""
     table = WindowTable()

@@ -142,6 +142,19 @@ async def test_possession_is_taken_only_when_asked_for(rig: Rig) -> None:
     assert len(rig.sources.calls) == 1
 
 
+@pytest.mark.parametrize(("assigned", "told"), [(set(), True), ({OTHER}, True), ({CLICKS, ORDERS}, False)])
+async def test_an_assignment_of_nothing_is_told(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, assigned: set[TP], told: bool
+) -> None:
+    """Faust does not seek then; the stages must hear all the same that everything is gone."""
+
+    async def nothing(self: object, *args: object) -> None: ...
+
+    monkeypatch.setattr(Consumer, "on_partitions_assigned", nothing)
+    await rig.consumer.on_partitions_assigned(assigned)
+    assert rig.sources.calls == ([("acquire", set(), rig.consumer.generation)] if told else [])
+
+
 async def test_revocation_stops_everything(rig: Rig) -> None:
     """The stages are released, nothing more is delivered, no fence is written, old slices are of the past."""
     await positioned(rig)
