@@ -1,11 +1,17 @@
 """Fixtures every test may use: one broker for the whole run, and a topic prefix of its own for each test."""
 
+import os
 import shutil
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.brokers import ApacheBroker, EmbeddedBroker, chosen_kind, fresh_prefix, new_broker
+
+hypothesis.settings.register_profile("ci", derandomize=True)
+"""The same examples each time: what lets changes in must not depend on luck. `make test` looks for new ones."""
+hypothesis.settings.load_profile(os.environ.get("CAMPAIGNWATCH_TEST_HYPOTHESIS", "default"))
 
 
 @pytest.fixture(scope="session")

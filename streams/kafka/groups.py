@@ -114,7 +114,7 @@ def decode_record(value: bytes | None) -> Fence | Part:
     """Return what a state-log record holds; raises :class:`ForeignRecord` on anything else."""
     try:
         return _decode(value or b"")
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:  # bad UTF-8 in a text is a plain UnicodeDecodeError
         raise ForeignRecord(str(error)) from error
 
 
@@ -251,7 +251,7 @@ class LogReplay:
             return
         try:
             changes = _decode_changes(b"".join([part.data for part in parts]))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             raise ForeignRecord(str(error)) from error
         progress.seq = marker.seq
         progress.offsets = dict(marker.after)

@@ -105,7 +105,7 @@ class DiskStore:
             return None
         try:
             return _decode_progress(raw), self._entries()
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             self._db.close()
             self._move_aside(repr(error))
             self._db = self._connect()

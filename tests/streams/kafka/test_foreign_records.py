@@ -4,7 +4,7 @@ import contextlib
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.kafka.groups import ForeignRecord, Progress, decode_record
@@ -34,6 +34,7 @@ def test_part_with_foreign_changes_is_refused() -> None:
 
 
 @given(st.binary(max_size=80))
+@example(b"\xdc\x00\x01\xa2\x00\x80")
 def test_random_bytes_never_raise_anything_else(value: bytes) -> None:
     """Reading a foreign record has one kind of failure."""
     with contextlib.suppress(ForeignRecord):
