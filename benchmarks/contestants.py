@@ -13,6 +13,7 @@ import resource
 import secrets
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from streams.clock import monotonic
 from streams.kafka.broker import free_port
 from streams.kafka.reader import true_ends
-from tests.integration.reading import read_topic, wait_until
+from tests.integration.reading import read_topic
+from tests.waiting import wait_for
 
 __all__ = ["WARM_UP", "Arena", "Ours", "Plain", "Run", "WrongCountError", "steady_rate"]
 
@@ -89,7 +91,7 @@ def steady_rate(stamps_ms: Sequence[int]) -> tuple[int, float]:
     return timed, timed * 1_000 / max(1, stamps[-1] - stamps[first])
 
 
-class Contestant:
+class Contestant(ABC):
     """A process that reads the arena's ``clicks`` from the start; subclasses say which and what it must find."""
 
     name: str
@@ -103,9 +105,9 @@ class Contestant:
         self.log = self.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
         """Return the command line after the interpreter."""
-        raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
         """Return the variables it needs."""
@@ -146,9 +148,9 @@ class Contestant:
 
     def wait(self, events: int, seconds: float) -> None:
         """Wait until ``events`` are out, or ``seconds`` have passed since the first was."""
-        wait_until(self.written, START_SECONDS, f"{self.name} begins", every=POLL_SECONDS)
+        wait_for(self.written, START_SECONDS, f"{self.name} begins", every=POLL_SECONDS)
         deadline = monotonic() + seconds
-        wait_until(
+        wait_for(
             lambda: self.written() >= events or monotonic() > deadline, 2 * seconds + 10, self.name, every=POLL_SECONDS
         )
 
@@ -185,7 +187,7 @@ class Ours(Contestant):
         self.start()
         try:
             self.wait(events, max(60.0, events / SLOWEST_RATE))
-            at, counts = wait_until(self._complete_at, WINDOWS_SECONDS, "windows complete", every=POLL_SECONDS)
+            at, counts = wait_for(self._complete_at, WINDOWS_SECONDS, "windows complete", every=POLL_SECONDS)
         finally:
             cpu = self.stop()
         stamps = [record.timestamp for record in self._records(self.output)]

@@ -18,6 +18,7 @@ only after ``resume_partitions`` asked for it.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, cast
 
@@ -32,7 +33,7 @@ from streams.kafka.slices import Slice, cut
 __all__ = ["TP", "SliceTransport", "Sources", "new_transport"]
 
 
-class Sources:
+class Sources(ABC):
     """What the transport must know of the stages above it; filled in by the runtime.
 
     Attributes:
@@ -50,17 +51,17 @@ class Sources:
         """Return the log end that the last fetch of ``tp`` saw; set by the transport."""
         return None
 
+    @abstractmethod
     async def acquire(self, partitions: set[TP], generation: int) -> Mapping[TP, int]:
         """Take possession of ``partitions``; return where each one must be read from."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def release(self) -> None:
         """Finish the slices in hand and stop writing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def durable_offset(self, tp: TP) -> int | None:
         """Return the next offset after what is in the state for good."""
-        raise NotImplementedError
 
 
 class _Thread(AIOKafkaConsumerThread):

@@ -15,7 +15,7 @@ import pytest
 from streams.clock import monotonic
 from streams.kafka.broker import free_port
 from streams.scrape import parse
-from tests.agents.waiting import ROOT, alive, wait_for
+from tests.waiting import ROOT, alive, wait_for
 
 END_SECONDS = 10.0
 """What we promise from Ctrl-C to the last process."""

@@ -1,18 +1,17 @@
-"""Read topics whole, for checks; every function waits with a deadline, none sleeps blindly."""
+"""Read topics whole, for checks."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from threading import Event
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from aiokafka import ConsumerRecord, TopicPartition
 
-from streams.clock import monotonic
 from streams.kafka.reader import log_starts, new_reader, read_through, true_ends
 from streams.simulate.truth import Truth, compare
+from tests.waiting import wait_for
 
-__all__ = ["Windows", "read_topic", "spans", "wait_for_windows", "wait_until"]
+__all__ = ["Windows", "read_topic", "spans", "wait_for_windows"]
 
 
 async def _partitions(bootstrap: str, topics: Iterable[str]) -> list[TopicPartition]:
@@ -99,22 +98,6 @@ def wait_for_windows(bootstrap: str, prefix: str, truth: Truth | Mapping[str, An
         return not differences
 
     try:
-        wait_until(equal, seconds, "windows equal the truth", every=2)
+        wait_for(equal, seconds, "windows equal the truth", every=2)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{len(differences)} differences:\n" + "\n".join(differences[:20])) from None
-
-
-def wait_until(condition: Callable[[], object], seconds: float, what: str, *, every: float = 0.5) -> Any:
-    """Return the first true result of ``condition``; fail with ``what`` after ``seconds``."""
-    deadline = monotonic() + seconds
-    last: object = None
-    while monotonic() < deadline:
-        last = condition()
-        if last:
-            return last
-        _pause(every)
-    raise AssertionError(f"not within {seconds:.0f} s: {what} (last: {str(last)[:300]})")
-
-
-def _pause(seconds: float) -> None:
-    Event().wait(seconds)

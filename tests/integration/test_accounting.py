@@ -6,9 +6,10 @@ import pytest
 
 from schemas.events import INPUTS
 from streams.simulate.truth import load
-from tests.integration.reading import spans, wait_for_windows, wait_until
+from tests.integration.reading import spans, wait_for_windows
 from tests.integration.running import SCALE, campaignwatch
 from tests.integration.workers import metric_sum, running
+from tests.waiting import wait_for
 
 OUTCOMES = ("accepted", "late", "duplicate", "conflict", "rejected")
 
@@ -34,7 +35,7 @@ def test_outcomes_add_up_to_the_span_of_source_offsets(bootstrap: str, prefix: s
             name = "campaignwatch_ledger_events"
             return {t: {o: round(metric_sum(text, name, topic=t, outcome=o)) for o in OUTCOMES} for t in INPUTS}
 
-        wait_until(
+        wait_for(
             lambda: all(sum(accounted()[topic].values()) == came[prefix + topic] for topic in INPUTS),
             120,
             "every offset is accounted for",

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from streams.simulate import Options, Simulator, Truth
-from tests.integration.reading import spans, wait_for_windows, wait_until
+from tests.integration.reading import spans, wait_for_windows
 from tests.integration.running import SCALE, campaignwatch
 from tests.integration.sending import send, send_references
 from tests.integration.workers import Worker, running
+from tests.waiting import wait_for
 
 KILLS = 10 if SCALE > 1 else 3
 STOPS = 2 if SCALE > 1 else 1
@@ -36,7 +37,7 @@ def test_totals_survive_kill_9_and_zombies(bootstrap: str, prefix: str, tmp_path
             before = _done(bootstrap, prefix)
             sent = send(bootstrap, prefix, stream, EVENTS_PER_FAULT)
             wanted = before + chance.randrange(1, sent // 2)
-            wait_until(lambda goal=wanted: _done(bootstrap, prefix) >= goal, 60, "work in the middle of it", every=0.05)
+            wait_for(lambda goal=wanted: _done(bootstrap, prefix) >= goal, 60, "work in the middle of it", every=0.05)
             _strike(chance.choice(workers), fault)
         wait_for_windows(bootstrap, prefix, truth, 180)
         print("faults:", {name: faults.count(name) for name in set(faults)}, "starts:", [w.starts for w in workers])
@@ -54,11 +55,11 @@ def _strike(worker: Worker, fault: str) -> None:
     worker.kill(signal.SIGSTOP)
     others_acquired = _acquired(worker)
     try:
-        wait_until(lambda: _acquired(worker) > others_acquired, 60, "the others take over from a sleeping worker")
+        wait_for(lambda: _acquired(worker) > others_acquired, 60, "the others take over from a sleeping worker")
     finally:
         mine = _rounds(worker.log)
         worker.kill(signal.SIGCONT)
-    wait_until(lambda: _rounds(worker.log) > mine, 60, "a woken worker joins again")
+    wait_for(lambda: _rounds(worker.log) > mine, 60, "a woken worker joins again")
 
 
 def _acquired(sleeper: Worker) -> int:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.integration.reading import wait_until
+from tests.waiting import wait_for
 
 __all__ = ["HASH_KEY", "Worker", "free_port", "metric_sum", "running"]
 
@@ -97,7 +97,7 @@ def running(count: int, bootstrap: str, prefix: str, folder: Path, **settings: o
     try:
         for worker in workers:
             worker.start()
-        wait_until(lambda: all("campaignwatch_" in w.metrics() for w in workers), 60, "workers serve /metrics")
+        wait_for(lambda: all("campaignwatch_" in w.metrics() for w in workers), 60, "workers serve /metrics")
         yield workers
     except BaseException:
         for worker in workers:

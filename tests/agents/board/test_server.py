@@ -14,7 +14,7 @@ from agents.board.feed import HISTORY, Feed
 from agents.board.server import Board
 from streams.clock import monotonic
 from tests.agents.board.fakes import FakeWorker, channel_counts, numbers, running
-from tests.agents.waiting import until
+from tests.waiting import until
 
 COUNTS = {("search", "a"): channel_counts()}
 

@@ -12,7 +12,7 @@ import pytest
 
 from agents.cli.children import MAX_LINE, Backoff, Children, Program, describe_end
 from streams.clock import monotonic
-from tests.agents.waiting import ROOT, alive, until, wait_for
+from tests.waiting import ROOT, alive, until, wait_for
 
 READY = "print('ready', os.getpid(), flush=True)\n"
 SLEEP = "import os, signal, time\n" + READY + "time.sleep(600)\n"

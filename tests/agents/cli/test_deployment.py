@@ -17,7 +17,7 @@ from agents.cli.errors import MISTAKE, UserError
 from agents.cli.options import Loaded
 from streams.kafka.broker import free_port
 from streams.settings import Settings, load
-from tests.agents.waiting import until
+from tests.waiting import until
 
 SHOW = "import json, os, time; print(json.dumps(dict(os.environ)), flush=True); time.sleep(600)"
 

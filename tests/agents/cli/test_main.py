@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agents.cli.main import app
-from tests.agents.waiting import ROOT
+from tests.waiting import ROOT
 
 
 def run(*arguments: str, **env: str) -> tuple[int, str, str]:

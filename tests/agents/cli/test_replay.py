@@ -20,7 +20,8 @@ from streams.clock import monotonic
 from streams.kafka.admin import ensure_topics
 from streams.kafka.produce import partition_of
 from streams.settings import Settings
-from tests.integration.reading import read_topic, spans, wait_until
+from tests.integration.reading import read_topic, spans
+from tests.waiting import wait_for
 
 DATA = Path(__file__).parents[2] / "data"
 OBD = DATA / "obd-clicks.jsonl.gz"
@@ -141,7 +142,7 @@ def test_standard_input_is_sent_as_it_comes_and_ctrl_c_ends(bootstrap: str, pref
         try:
             process.stdin.write(b'{"user_id":"u"}\n')
             process.stdin.flush()
-            wait_until(lambda: spans(bootstrap, prefix + "clicks")[prefix + "clicks"] == 1, 30, "the line arrives")
+            wait_for(lambda: spans(bootstrap, prefix + "clicks")[prefix + "clicks"] == 1, 30, "the line arrives")
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=10)
         finally:

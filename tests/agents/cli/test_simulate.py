@@ -19,7 +19,8 @@ from streams.kafka.admin import ensure_topics
 from streams.settings import Settings
 from streams.simulate import Options, Simulator, Truth
 from streams.simulate.truth import load
-from tests.integration.reading import read_topic, spans, wait_until
+from tests.integration.reading import read_topic, spans
+from tests.waiting import wait_for
 
 TOPICS = ("clicks", "orders", "social")
 
@@ -82,7 +83,7 @@ def test_ctrl_c_ends_an_endless_run_and_its_truth_is_of_what_was_sent(
                "--rate", "300", "--truth", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            wait_until(lambda: spans(bootstrap, prefix + "clicks")[prefix + "clicks"] > 50, 30, "events arrive")
+            wait_for(lambda: spans(bootstrap, prefix + "clicks")[prefix + "clicks"] > 50, 30, "events arrive")
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=10)
         finally:

@@ -1,7 +1,6 @@
 """Partition numbers are shared out fairly, all topics of a number go to one worker, and owners keep what they have."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,9 +10,9 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.clock import monotonic
 from streams.kafka.assignor import new_assignor, share_out
 from tests.streams.kafka.owners import make_topics
+from tests.waiting import until
 
 MEMBERS = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3), st.lists(st.integers(0, 14), max_size=12), min_size=1, max_size=7
@@ -105,13 +104,6 @@ def test_no_partitions_at_all() -> None:
     assert assign(Cluster(), {"x": (["clicks"], [])}) == {"x": {"clicks": []}}
 
 
-async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "condition not met in time"
-        await asyncio.sleep(0.05)
-
-
 @pytest.mark.slow
 async def test_live_group_is_co_partitioned_and_sticky(bootstrap: str, prefix: str) -> None:
     """Three consumers of a real group, then two: numbers go together, and survivors keep theirs."""
@@ -148,11 +140,11 @@ async def test_live_group_is_co_partitioned_and_sticky(bootstrap: str, prefix: s
         polls = [asyncio.create_task(poll(consumer)) for consumer in consumers]
         for task in polls:
             stack.callback(task.cancel)
-        await until(lambda: settled(consumers))
+        await until(lambda: settled(consumers), 60)
         before = [numbers(consumer) for consumer in consumers[:2]]
         polls[2].cancel()
         await consumers[2].stop()
-        await until(lambda: settled(consumers[:2]))
+        await until(lambda: settled(consumers[:2]), 60)
         assert all(old <= numbers(consumer) for old, consumer in zip(before, consumers, strict=False))
 
 

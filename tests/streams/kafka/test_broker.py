@@ -6,8 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,22 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from streams.kafka import broker as broker_module
 from streams.kafka.broker import BrokerError, EmbeddedBroker, free_port, is_taken
 from streams.kafka.guard import guarded_command
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
-    """Return whether ``condition`` came true in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process runs (a zombie does not)."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
+from tests.waiting import alive, wait_for
 
 
 async def test_keeps_a_record() -> None:
@@ -85,7 +68,7 @@ def test_writes_its_messages_to_the_log(tmp_path: Path) -> None:
     """With a log path the broker's own messages can be read, and its folder is made."""
     log = tmp_path / "new" / "broker.log"
     with EmbeddedBroker(port=0, log_path=log):
-        assert wait_until(lambda: "ready" in log.read_text())
+        wait_for(lambda: "ready" in log.read_text())
 
 
 def test_environment_does_not_reconfigure_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +119,7 @@ def test_dies_with_its_parent(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert wait_until(lambda: not is_taken("127.0.0.1", port))
+    wait_for(lambda: not is_taken("127.0.0.1", port))
 
 
 def test_ctrl_c_of_the_terminal_does_not_reach_it() -> None:
@@ -158,7 +141,7 @@ def test_guard_kills_what_ignores_sigterm() -> None:
     try:
         guard.stdin.close()
         assert guard.wait(15) == 128 + signal.SIGKILL
-        assert wait_until(lambda: not alive(pid))
+        wait_for(lambda: not alive(pid))
     finally:
         guard.stdout.close()
         with contextlib.suppress(ProcessLookupError):

@@ -17,14 +17,9 @@ from streams.kafka.slices import Slice
 from streams.metrics import Metrics
 from streams.stage import Change, Record, Row, Send, Stage, Step
 from tests.streams.harness import FakeMetrics, Raw, settings
+from tests.waiting import until
 
 SECONDS = 20.0
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 class FakeOwner:
@@ -214,7 +209,7 @@ async def test_fenced_is_expected(w: World) -> None:
     w.owner.fails, w.owner.owned = None, True
     w.lane.start(2, {"in": 10})
     assert w.has() == (True, False)
-    await until(lambda: w.story[-1:] == ["snapshot"])
+    await until(lambda: w.story[-1:] == ["snapshot"], SECONDS, every=0)
     assert (await w.work(10, generation=2))[0] == ("take", "in", [10], 10)
 
 
@@ -237,7 +232,7 @@ async def test_the_state_says_where_to_go_on(w: World) -> None:
 async def test_ticks_need_no_records(w: World) -> None:
     """What is due happens without input, all of it at once; a step without changes commits nothing."""
     w.logic.ticks += [Step(after=[Send("panes", 0, [])]), Step([(b"a", None)])]
-    await until(lambda: len(w.story) == 4)
+    await until(lambda: len(w.story) == 4, SECONDS, every=0)
     assert w.story == [("test.panes", 0), "snapshot", ("commit", [(b"a", None)], {}), "snapshot"]
 
 
@@ -245,9 +240,9 @@ async def test_release_waits_for_the_step_in_hand(w: World) -> None:
     """A partition is given up between steps, never within one; what waits is then dropped."""
     w.open.clear()
     first, second = await w.put(10), await w.put(11)
-    await until(lambda: w.story)
+    await until(lambda: w.story, SECONDS, every=0)
     release = asyncio.create_task(w.lane.release())
-    await until(lambda: w.lane._busy._waiters)
+    await until(lambda: w.lane._busy._waiters, SECONDS, every=0)
     assert w.has()[0]
     w.open.set()
     await asyncio.wait_for(release, SECONDS)
@@ -261,14 +256,14 @@ async def test_a_lane_that_is_behind_makes_its_feeder_wait(w: World) -> None:
     """Memory is bounded; closing the lane releases everybody."""
     w.open.clear()
     waiting = [asyncio.create_task(w.put(10 + n)) for n in range(WAITING_SLICES + 2)]
-    await until(lambda: sum(task.done() for task in waiting) == WAITING_SLICES + 1)
+    await until(lambda: sum(task.done() for task in waiting) == WAITING_SLICES + 1, SECONDS, every=0)
     assert not waiting[-1].done()
     w.open.set()
     await asyncio.wait_for(w.lane.close(), SECONDS)
     w.task.cancel()
     acknowledged = await asyncio.wait_for(asyncio.gather(*waiting), SECONDS)
     acknowledged.append(await w.put(99))
-    await until(lambda: all(event.is_set() for event in acknowledged))
+    await until(lambda: all(event.is_set() for event in acknowledged), SECONDS, every=0)
 
 
 async def test_lag_and_the_end_of_the_log(w: World) -> None:
@@ -310,4 +305,4 @@ async def test_nothing_is_done_between_the_fence_and_the_new_epoch(w: World) -> 
     assert await w.work(10) == []
     assert len(w.logic.ticks) == 1
     w.lane.start(2, {"in": 10})
-    await until(lambda: not w.logic.ticks)
+    await until(lambda: not w.logic.ticks, SECONDS, every=0)

@@ -1,7 +1,7 @@
 """Reference data: whole before the first event, then as fresh as its topic."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ from streams.kafka.reference_feed import ReferenceFeed
 from streams.reference import Reference
 from tests.streams.harness import settings
 from tests.streams.kafka.owners import make_topics
+from tests.waiting import until
 
 SECONDS = 30.0
 
@@ -50,12 +51,6 @@ async def campaigns(bootstrap: str, prefix: str) -> AsyncIterator[Campaigns]:
     for feed in made.feeds:
         await feed.stop()
     await producer.stop()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def name_of(reference: Reference, campaign_id: str) -> str | None:

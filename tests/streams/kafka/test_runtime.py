@@ -20,6 +20,7 @@ from streams.metrics import Metrics
 from tests.streams.harness import FakeMetrics, Raw, settings
 from tests.streams.kafka.counting import Counting, CountingStage
 from tests.streams.kafka.owners import make_topics
+from tests.waiting import until
 
 SECONDS = 30.0
 
@@ -240,9 +241,7 @@ async def test_a_step_that_fails_ends_the_worker(w: World, monkeypatch: pytest.M
     runtime = w.worker()
     await runtime.acquire(w.tps(0), 1)
     await w.give(runtime, "left", b"fail")
-    async with asyncio.timeout(SECONDS):
-        while not codes:
-            await asyncio.sleep(0)
+    await until(lambda: codes, SECONDS, every=0)
     assert codes == [EXIT_FAILED]
     assert runtime.durable_offset(TP(w.prefix + "left", 0)) is None
     reader = new_reader(w.settings.broker)

@@ -216,7 +216,7 @@ async def test_group_is_told_the_durable_offset(rig: Rig) -> None:
 
 def test_transport_carries_its_sources() -> None:
     """Each application has a transport of its own."""
-    first, second = (Sources([name], slice_records=1, fetch_wait_ms=1) for name in "ab")
+    first, second = Stages(), Stages()
     app = SimpleNamespace(loop=None)
     made = [new_transport(sources)("kafka://", app) for sources in (first, second)]
     assert [transport.sources for transport in made] == [first, second]
