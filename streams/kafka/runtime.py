@@ -118,7 +118,6 @@ class Runtime(Sources):
 
     async def _acquire(self, partitions: set[TP], generation: int) -> Mapping[TP, int]:
         wanted = self._wanted(partitions)
-        await self.release()
         await self.release()  # a step that ended after the lane's new start would undo it
         await self._close(set(self.lanes) - wanted)
         if self._producer is None:
